@@ -1,0 +1,30 @@
+// How self-attention is computed, by step: dense, pyramid sparse (PSA), or plain block-sparse.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "kernels/psa/psa_params.h"
+
+namespace psagen::engine {
+
+enum class AttentionKind { kDense, kPyramid };
+
+struct AttentionConfig {
+  std::string spec = "dense";  // as the user wrote it: dense | psa[:PRESET] | block-sparse[:PRESET]
+  AttentionKind kind = AttentionKind::kDense;
+  kernels::PsaParams psa;          // block-sparse is PSA whose levels are 1 and skip only
+  double warmup_share = 0.0;       // this share of the steps, rounded up, runs dense first
+  std::int64_t warmup_steps = -1;  // overrides warmup_share where >= 0
+  bool reorder_tokens = true;      // pyramid token order, applied once per forward
+};
+
+// Parses `dense`, `psa`, `psa:PRESET`, `block-sparse`, `block-sparse:PRESET`. Presets are the files
+// configs/attention/PRESET.json (compiled into the program); an unknown one is an error that lists
+// those there are and names the nearest.
+AttentionConfig parse_attention(const std::string& spec);
+
+std::vector<std::string> attention_preset_names();
+
+}  // namespace psagen::engine

@@ -1,0 +1,85 @@
+// Prompt -> frames: encode text, denoise, decode, hand over. Decides what is in memory when.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/config/attention_config.h"
+#include "engine/config/model_config.h"
+#include "engine/media/frame.h"
+#include "engine/pipeline/progress.h"
+#include "engine/text/tokenizer.h"
+#include "kernels/core/context.h"
+#include "scheduler/solver.h"
+
+namespace psagen::engine {
+
+// Everything that determines the frames, besides the model.
+struct VideoRequest {
+  std::string prompt;
+  std::string negative_prompt;
+  std::int64_t width = 0;       // multiples of 16
+  std::int64_t height = 0;
+  std::int64_t num_frames = 0;  // 4k + 1
+  std::int64_t num_steps = 0;
+  double guidance_scale = 1.0;  // <= 1: one forward per step
+  double shift = 3.0;
+  scheduler::SolverKind solver = scheduler::SolverKind::kUniPC;
+  std::uint64_t seed = 0;
+  AttentionConfig attention;
+};
+
+// Throws Error(kInvalidArgument) that names the field, the value found and, for sizes and frame
+// counts, the nearest valid one.
+void validate(const VideoRequest& request, const ModelConfig& model);
+
+struct StageReport {
+  Stage stage = Stage::kLoad;
+  double seconds = 0.0;
+  std::size_t peak_bytes = 0;  // resident memory of the process at its peak within the stage
+};
+
+struct StepReport {
+  double seconds = 0.0;
+  double sigma = 0.0;
+  bool sparse = false;
+  double nominal_density = 1.0;   // mean over layers
+  double executed_density = 1.0;
+};
+
+struct RunReport {
+  std::vector<StageReport> stages;
+  std::vector<StepReport> steps;
+  std::int64_t num_prompt_tokens = 0;
+  std::int64_t num_video_tokens = 0;
+};
+
+// Frames arrive in order, as soon as their decoder chunk is finished.
+using FrameSink = std::function<void(const Frame&)>;
+
+class TextToVideo {
+ public:
+  // Reads the configuration and checks that the weight files are there and whole; weights are
+  // mapped when a stage needs them.
+  TextToVideo(const std::filesystem::path& model_directory, Context& context);
+  ~TextToVideo();
+
+  const ModelConfig& config() const;
+  const Tokenizer& tokenizer() const;
+  // SHA-256 of names, dtypes, shapes and bytes would read everything: this is the SHA-256 of the
+  // configuration files and of every safetensors header and file size.
+  std::string model_hash() const;
+
+  RunReport generate(const VideoRequest& request, const FrameSink& sink,
+                     const ProgressCallback& progress);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace psagen::engine

@@ -1,0 +1,64 @@
+// A cursor over a weight source: layers ask for what they need by name and shape.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "engine/weights/weight_source.h"
+#include "kernels/core/context.h"
+#include "kernels/core/tensor.h"
+
+namespace psagen::engine {
+
+// A weight on the context's device: on the CPU the mapped file itself (copied only where the file
+// has it at an address its type does not allow).
+class Parameter {
+ public:
+  Parameter() = default;
+  Parameter(ConstTensorView view, std::shared_ptr<const void> keep_alive)
+      : view_(view), keep_alive_(std::move(keep_alive)) {}
+
+  explicit operator bool() const { return static_cast<bool>(view_); }
+  operator ConstTensorView() const { return view_; }
+  const ConstTensorView& view() const { return view_; }
+
+ private:
+  ConstTensorView view_;
+  std::shared_ptr<const void> keep_alive_;
+};
+
+class Weights {
+ public:
+  // The context must outlive every Parameter.
+  Weights(std::shared_ptr<const WeightSource> source, Context& context);
+
+  // Cursor at `name.`; nothing is looked up yet.
+  Weights child(const std::string& name) const;
+  Weights child(std::int64_t index) const;
+
+  // The tensor of that name and exactly that shape, F32, BF16 or F16. Throws Error that names the
+  // tensor and file: kNotFound where it is absent, kInvalidArgument (found, wanted) where shape or
+  // dtype are wrong.
+  Parameter get(const Shape& shape, const std::string& name) const;
+  // An empty Parameter where the tensor is absent.
+  Parameter maybe(const Shape& shape, const std::string& name) const;
+
+  // Marks every tensor below `prefix` as known but not needed (an encoder in a decoder-only load).
+  void ignore(const std::string& prefix) const;
+
+  // Throws Error(kInvalidArgument) naming the tensors of the whole source that nobody asked for.
+  void expect_all_read() const;
+
+  const WeightSource& source() const;
+  std::string full_name(const std::string& name) const;
+
+ private:
+  struct State;  // the source, the context and which names were read; shared by all cursors
+  Weights(std::shared_ptr<State> state, std::string prefix);
+
+  std::shared_ptr<State> state_;
+  std::string prefix_;  // empty, or ends in '.'
+};
+
+}  // namespace psagen::engine

@@ -1,0 +1,86 @@
+// Where tensors get their bytes, and the arena from which ops take scratch memory.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "kernels/core/device.h"
+
+namespace psagen {
+
+// Memory of one device. Pointers are aligned to 64 bytes (a cache line, an AVX-512 register).
+// Running out throws Error(kOutOfMemory) that says how much was wanted.
+class Allocator {
+ public:
+  virtual ~Allocator() = default;
+  virtual Device device() const = 0;
+  virtual void* allocate(std::size_t bytes) = 0;
+  virtual void deallocate(void* pointer, std::size_t bytes) noexcept = 0;
+
+  // Bytes held now, and the most held since construction.
+  std::size_t bytes_in_use() const { return in_use_; }
+  std::size_t peak_bytes() const { return peak_; }
+
+ protected:
+  void count(std::ptrdiff_t change);
+
+ private:
+  std::size_t in_use_ = 0;
+  std::size_t peak_ = 0;
+};
+
+class CpuAllocator final : public Allocator {
+ public:
+  Device device() const override { return {}; }
+  void* allocate(std::size_t bytes) override;
+  void deallocate(void* pointer, std::size_t bytes) noexcept override;
+};
+
+// A stack of scratch memory: grows while the first step shows how much is needed, then never again.
+// Take memory only through a Scope; what was taken inside it is free again when it ends.
+class Workspace {
+ public:
+  explicit Workspace(Allocator& allocator) : allocator_(allocator) {}
+  ~Workspace();
+  Workspace(const Workspace&) = delete;
+  Workspace& operator=(const Workspace&) = delete;
+
+  class Scope {
+   public:
+    explicit Scope(Workspace& workspace) : workspace_(workspace), mark_(workspace.top_) {}
+    ~Scope() { workspace_.release_to(mark_); }
+    Scope(const Scope&) = delete;
+    Scope& operator=(const Scope&) = delete;
+
+    // `count` uninitialised elements, aligned to 64 bytes.
+    template <typename T>
+    T* take(std::size_t count) {
+      return static_cast<T*>(workspace_.take(count * sizeof(T)));
+    }
+
+   private:
+    Workspace& workspace_;
+    std::size_t mark_;
+  };
+
+  // Gives everything back to the allocator; no scope may be open.
+  void trim();
+  std::size_t capacity() const { return capacity_; }
+
+ private:
+  struct Chunk {
+    std::byte* bytes;
+    std::size_t size;
+    std::size_t begin;  // offset of the chunk in the arena's address space
+  };
+
+  void* take(std::size_t bytes);
+  void release_to(std::size_t mark);
+
+  Allocator& allocator_;
+  std::vector<Chunk> chunks_;
+  std::size_t top_ = 0;
+  std::size_t capacity_ = 0;
+};
+
+}  // namespace psagen

@@ -1,0 +1,46 @@
+// The numbers of Pyramid Sparse Attention (arXiv 2512.04025, section 3; official code's
+// attention_config.yaml), as plain values.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+namespace psagen::kernels {
+
+// Level values are tokens per pooled row: 1 full resolution, 2, 4, 8 mean-pooled; 0 skips.
+inline constexpr std::array<int, 4> kPsaLevels = {1, 2, 4, 8};
+
+enum class LevelSelection {
+  kThreshold,  // cumulative importance up to a bound (paper, section 3.3)
+  kQuota,      // a fixed share of the key blocks (official code: "topk")
+};
+
+enum class ImportanceEstimator {
+  kPooledLogSumExp,  // log-sum-exp of pooled queries against level-8 keys; deterministic
+  kSampled,          // the official code's random sampling of a quarter of the tokens, seeded here
+};
+
+struct PsaParams {
+  int query_block = 128;
+  int key_block = 128;  // 128, 64 or 32
+  LevelSelection selection = LevelSelection::kQuota;
+  // Cumulative upper bound of each level of kPsaLevels, non-decreasing, in [0, 1]: of the importance
+  // (threshold) or of the number of key blocks (quota). What is left is skipped.
+  std::array<double, 4> level_bounds = {0.10, 0.15, 0.15, 0.35};
+  // Threshold only: at least floor(this * key blocks) + 1 blocks at full resolution.
+  double min_full_ratio = 0.06;
+  ImportanceEstimator estimator = ImportanceEstimator::kPooledLogSumExp;
+  std::uint64_t seed = 0;  // kSampled only; mixed with step and layer by the caller
+  // Similarity cap (official code's calc_ksim): a key block is pooled no coarser than the level up
+  // to which the keys of a group point the same way. Cosine thresholds of levels 2, 4, 8.
+  bool similarity_cap = false;
+  std::array<double, 3> similarity_thresholds = {0.70, 0.65, 0.60};
+};
+
+// What a call of pyramid sparse attention did; densities are shares of dense work.
+struct PsaStats {
+  double nominal_density = 0.0;   // mean over rows of (n1 + n2/2 + n4/4 + n8/8) / key blocks
+  double executed_density = 0.0;  // score columns really computed / dense columns
+};
+
+}  // namespace psagen::kernels
