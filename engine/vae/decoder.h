@@ -1,0 +1,54 @@
+// Wan 2.1 video decoder: a normalised latent becomes RGB frames, a few latent frames at a time
+// (spec/wan 4.1 to 4.3; layer names of the Diffusers layout, 1.8).
+//
+// Every convolution looks only into the past, so a clip is decoded in chunks of latent frames; what
+// a convolution needs of earlier chunks is kept in its context. The result does not depend on the
+// chunk size, and memory does not depend on the clip's length.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "engine/config/model_config.h"
+#include "engine/weights/weights.h"
+#include "kernels/core/tensor.h"
+#include "kernels/ops.h"
+
+namespace psagen::engine {
+
+// Receives [T', H, W, 3], the next T' frames of the clip; the memory is used again afterwards.
+using FrameSink = std::function<void(ConstTensorView rgb)>;
+
+// Latent frames finished and wanted; called once per chunk. Returning false cancels.
+using DecodeProgress = std::function<bool(std::int64_t done, std::int64_t total)>;
+
+class VaeDecoder {
+ public:
+  // `weights` stands at the root of the VAE's checkpoint. Reads every tensor a decoder needs and
+  // marks the encoder's as known, so that expect_all_read() holds afterwards.
+  VaeDecoder(const VaeConfig& config, const Weights& weights, kernels::Ops& ops);
+  ~VaeDecoder();
+  VaeDecoder(VaeDecoder&&) noexcept;
+  VaeDecoder& operator=(VaeDecoder&&) noexcept;
+
+  // latent: [1, C, T, h, w] float32, normalised. The sink gets U8 frames in order: first 1 + 4 (n -
+  // 1) of them, then 4 n a time (n = latent_frames_per_chunk; 4 is the temporal stride). Throws
+  // Error(kCancelled) where `progress` says so; either callback may be empty.
+  void decode(kernels::Ops& ops, ConstTensorView latent, const FrameSink& sink,
+              const DecodeProgress& progress, std::int64_t latent_frames_per_chunk = 1) const;
+
+  // The same, but the sink gets float32 values as they leave the network, nominally in [-1, 1] and
+  // not yet clamped.
+  void decode_values(kernels::Ops& ops, ConstTensorView latent, const FrameSink& sink,
+                     const DecodeProgress& progress,
+                     std::int64_t latent_frames_per_chunk = 1) const;
+
+ private:
+  struct Network;
+  struct Activations;
+
+  std::unique_ptr<const Network> network_;
+};
+
+}  // namespace psagen::engine
