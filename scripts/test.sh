@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds everything and runs all tests.
+#
+#   scripts/test.sh [flags of ctest]     for example: scripts/test.sh -L unit
+#
+# Tests that need a GPU are skipped where there is none.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+"$root/scripts/setup.sh" --tests
+"$root/scripts/build.sh" cpu-release -DPSAGEN_TESTS=ON
+cd "$root"
+ctest --preset cpu-release "$@"
+echo "psa-gen: the tests passed."
