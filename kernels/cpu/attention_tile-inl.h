@@ -1,0 +1,210 @@
+// The inner loops of attention: one panel of queries against one tile of packed keys and values,
+// with the online softmax (Milakov and Gimelshein, arXiv 1805.02867; Dao et al., arXiv 2205.14135).
+// Layouts: kernels/cpu/attention_layout.h. Compiled once per Highway target; include it after
+// hwy/highway.h inside a file that goes through foreach_target.h.
+//
+//   pack_query_panel, reset_panel; attend_tile for every tile; finish_panel.
+//
+// Register blocking: eight keys (or value columns) by two vectors of queries are 16 accumulators
+// for AVX-512; with the 16 registers of AVX2, four by two.
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
+#include "kernels/cpu/attention_layout.h"
+
+#if defined(PSAGEN_KERNELS_CPU_ATTENTION_TILE_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef PSAGEN_KERNELS_CPU_ATTENTION_TILE_INL_H_
+#undef PSAGEN_KERNELS_CPU_ATTENTION_TILE_INL_H_
+#else
+#define PSAGEN_KERNELS_CPU_ATTENTION_TILE_INL_H_
+#endif
+
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace psagen::kernels::cpu::HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+using FloatTag = hn::ScalableTag<float>;
+using FloatVec = hn::Vec<FloatTag>;
+
+inline constexpr int kBlockRows = HWY_TARGET == HWY_AVX3 ? 8 : 4;
+
+// Queries in a panel on this target.
+HWY_INLINE std::int64_t panel_queries() {
+  return 2 * static_cast<std::int64_t>(hn::Lanes(FloatTag()));
+}
+
+// 2^x for x <= 0 (and a little above); -inf and everything below the normal numbers gives 0.
+// x = n + r with |r| <= 1/2; the polynomial is the minimax fit of 2^r, relative error 2e-9.
+HWY_INLINE FloatVec exp2_nonpositive(FloatTag d, FloatVec x) {
+  const hn::RebindToSigned<FloatTag> di;
+  const FloatVec n = hn::Round(x);
+  const FloatVec r = hn::Sub(x, n);
+  FloatVec p = hn::Set(d, 1.5347320e-4f);
+  p = hn::MulAdd(p, r, hn::Set(d, 1.34001545e-3f));
+  p = hn::MulAdd(p, r, hn::Set(d, 9.61848424e-3f));
+  p = hn::MulAdd(p, r, hn::Set(d, 5.55032808e-2f));
+  p = hn::MulAdd(p, r, hn::Set(d, 2.40226469e-1f));
+  p = hn::MulAdd(p, r, hn::Set(d, 6.93147206e-1f));
+  p = hn::MulAdd(p, r, hn::Set(d, 1.0f));
+  const auto exponent = hn::ShiftLeft<23>(hn::ConvertTo(di, n));
+  const FloatVec scaled = hn::BitCast(d, hn::Add(hn::BitCast(di, p), exponent));
+  return hn::IfThenElseZero(hn::Ge(x, hn::Set(d, -126.0f)), scaled);
+}
+
+// queries[k][lane] = rows[lane][k] * factor; lanes past `count` are zeros.
+HWY_INLINE void pack_query_panel(const float* HWY_RESTRICT rows, std::int64_t stride,
+                                 std::int64_t count, std::int64_t depth, float factor,
+                                 float* HWY_RESTRICT queries) {
+  const std::int64_t lanes = panel_queries();
+  for (std::int64_t lane = 0; lane < lanes; ++lane)
+    for (std::int64_t k = 0; k < depth; ++k)
+      queries[k * lanes + lane] = lane < count ? rows[lane * stride + k] * factor : 0.0f;
+}
+
+HWY_INLINE void reset_panel(std::int64_t depth, const AttentionPanel& panel) {
+  const FloatTag d;
+  const std::int64_t lanes = panel_queries();
+  const std::int64_t step = lanes / 2;
+  for (std::int64_t i = 0; i < lanes; i += step) {
+    hn::Store(hn::Set(d, -std::numeric_limits<float>::infinity()), d, panel.max + i);
+    hn::Store(hn::Zero(d), d, panel.sum + i);
+  }
+  for (std::int64_t i = 0; i < round_up_to_group(depth) * lanes; i += step)
+    hn::Store(hn::Zero(d), d, panel.out + i);
+}
+
+// kBlockRows rows of out[row][lane] += sum over k of scalars[8 k + row] * vectors[k][lane]: scores
+// from keys and queries, or output from values and weights. `start` holds the rows' first values.
+HWY_INLINE void multiply_block(FloatTag d, const float* HWY_RESTRICT scalars,
+                               const float* HWY_RESTRICT vectors, std::int64_t count,
+                               FloatVec (&acc)[kBlockRows][2]) {
+  const std::int64_t step = static_cast<std::int64_t>(hn::Lanes(d));
+  for (std::int64_t k = 0; k < count; ++k) {
+    const FloatVec v0 = hn::Load(d, vectors);
+    const FloatVec v1 = hn::Load(d, vectors + step);
+#pragma GCC unroll 8
+    for (int row = 0; row < kBlockRows; ++row) {
+      const FloatVec scalar = hn::Set(d, scalars[row]);
+      acc[row][0] = hn::MulAdd(scalar, v0, acc[row][0]);
+      acc[row][1] = hn::MulAdd(scalar, v1, acc[row][1]);
+    }
+    vectors += 2 * step;
+    scalars += kTileGroup;
+  }
+}
+
+// scores[key][lane] = start + q . k for kBlockRows keys; max0 and max1 take in what was found.
+HWY_INLINE void score_block(FloatTag d, const AttentionTile& tile, std::int64_t first_key,
+                            const float* HWY_RESTRICT queries, std::int64_t depth,
+                            float* HWY_RESTRICT scores, FloatVec& max0, FloatVec& max1) {
+  const std::int64_t step = static_cast<std::int64_t>(hn::Lanes(d));
+  FloatVec acc[kBlockRows][2];
+#pragma GCC unroll 8
+  for (int row = 0; row < kBlockRows; ++row) {
+    if (tile.log2_bias != nullptr) {
+      const float* bias = tile.log2_bias + (first_key + row) * 2 * step;
+      acc[row][0] = hn::Load(d, bias);
+      acc[row][1] = hn::Load(d, bias + step);
+    } else {
+      acc[row][0] = acc[row][1] = hn::Set(d, tile.log2_weight[first_key + row]);
+    }
+  }
+  const float* keys = tile.keys + first_key / kTileGroup * kTileGroup * depth;
+  multiply_block(d, keys + first_key % kTileGroup, queries, depth, acc);
+#pragma GCC unroll 8
+  for (int row = 0; row < kBlockRows; ++row) {
+    max0 = hn::Max(max0, acc[row][0]);
+    max1 = hn::Max(max1, acc[row][1]);
+    hn::Store(acc[row][0], d, scores + (first_key + row) * 2 * step);
+    hn::Store(acc[row][1], d, scores + (first_key + row) * 2 * step + step);
+  }
+}
+
+// out = out * correction + values' weights, kBlockRows value columns at a time.
+HWY_INLINE void accumulate_values(FloatTag d, const AttentionTile& tile, std::int64_t depth,
+                                  const float* HWY_RESTRICT weights, FloatVec correction0,
+                                  FloatVec correction1, float* HWY_RESTRICT out) {
+  const std::int64_t step = static_cast<std::int64_t>(hn::Lanes(d));
+  for (std::int64_t column = 0; column < depth; column += kBlockRows) {
+    const float* values = tile.values + column / kTileGroup * tile.value_group_stride;
+    float* rows = out + column * 2 * step;
+    FloatVec acc[kBlockRows][2];
+#pragma GCC unroll 8
+    for (int row = 0; row < kBlockRows; ++row) {
+      acc[row][0] = hn::Mul(hn::Load(d, rows + row * 2 * step), correction0);
+      acc[row][1] = hn::Mul(hn::Load(d, rows + row * 2 * step + step), correction1);
+    }
+    multiply_block(d, values + column % kTileGroup, weights, tile.num_keys, acc);
+#pragma GCC unroll 8
+    for (int row = 0; row < kBlockRows; ++row) {
+      hn::Store(acc[row][0], d, rows + row * 2 * step);
+      hn::Store(acc[row][1], d, rows + row * 2 * step + step);
+    }
+  }
+}
+
+// Takes one tile into the panel's softmax. `scores` is scratch of tile.num_keys * lanes floats.
+// A query that has met only keys of weight -inf keeps sum 0.
+HWY_INLINE void attend_tile(const AttentionTile& tile, std::int64_t depth,
+                            const AttentionPanel& panel, float* HWY_RESTRICT scores) {
+  const FloatTag d;
+  const std::int64_t step = static_cast<std::int64_t>(hn::Lanes(d));
+  const FloatVec old_max0 = hn::Load(d, panel.max);
+  const FloatVec old_max1 = hn::Load(d, panel.max + step);
+  FloatVec max0 = old_max0;
+  FloatVec max1 = old_max1;
+  for (std::int64_t key = 0; key < tile.num_keys; key += kBlockRows)
+    score_block(d, tile, key, panel.queries, depth, scores, max0, max1);
+  hn::Store(max0, d, panel.max);
+  hn::Store(max1, d, panel.max + step);
+
+  // A finite stand-in keeps -inf - (-inf) out of the exponentials.
+  const FloatVec lowest = hn::Set(d, std::numeric_limits<float>::lowest());
+  const FloatVec shift0 = hn::Max(max0, lowest);
+  const FloatVec shift1 = hn::Max(max1, lowest);
+  const FloatVec correction0 = exp2_nonpositive(d, hn::Sub(old_max0, shift0));
+  const FloatVec correction1 = exp2_nonpositive(d, hn::Sub(old_max1, shift1));
+  FloatVec sum0 = hn::Mul(hn::Load(d, panel.sum), correction0);
+  FloatVec sum1 = hn::Mul(hn::Load(d, panel.sum + step), correction1);
+  for (std::int64_t key = 0; key < tile.num_keys; ++key) {
+    float* row = scores + key * 2 * step;
+    const FloatVec weight0 = exp2_nonpositive(d, hn::Sub(hn::Load(d, row), shift0));
+    const FloatVec weight1 = exp2_nonpositive(d, hn::Sub(hn::Load(d, row + step), shift1));
+    sum0 = hn::Add(sum0, weight0);
+    sum1 = hn::Add(sum1, weight1);
+    hn::Store(weight0, d, row);
+    hn::Store(weight1, d, row + step);
+  }
+  hn::Store(sum0, d, panel.sum);
+  hn::Store(sum1, d, panel.sum + step);
+  accumulate_values(d, tile, depth, scores, correction0, correction1, panel.out);
+}
+
+// out[lane][k] = panel.out[k][lane] / sum for `count` queries, zeros where no key was left in;
+// lse, where given, gets ln of the softmax denominator (-inf where no key was left in).
+HWY_INLINE void finish_panel(const AttentionPanel& panel, std::int64_t depth, std::int64_t count,
+                             float* HWY_RESTRICT out, std::int64_t out_stride,
+                             float* HWY_RESTRICT lse, std::int64_t lse_stride) {
+  const std::int64_t lanes = panel_queries();
+  for (std::int64_t lane = 0; lane < count; ++lane) {
+    const float sum = panel.sum[lane];
+    const float inverse = sum > 0.0f ? 1.0f / sum : 0.0f;
+    for (std::int64_t k = 0; k < depth; ++k)
+      out[lane * out_stride + k] = panel.out[k * lanes + lane] * inverse;
+    if (lse != nullptr)
+      lse[lane * lse_stride] = sum > 0.0f
+                                   ? static_cast<float>((static_cast<double>(panel.max[lane]) +
+                                                         std::log2(static_cast<double>(sum))) *
+                                                        0.69314718055994531)
+                                   : -std::numeric_limits<float>::infinity();
+  }
+}
+
+}  // namespace psagen::kernels::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard
