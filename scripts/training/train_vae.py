@@ -4,7 +4,7 @@
 
 Curriculum: single frames until edges are sharp, then longer clips, then the full 33 frames, last at
 256x256. Losses: L1 + squared error, weighted towards the moving object and its edges, a gradient
-loss and a small KL term. Writes STATE/vae.pt (resume) and STATE/vae_ema.safetensors.
+loss and a small KL term. Writes STATE/vae_{model,optimizer}.pt (resume) and STATE/vae_ema.safetensors.
 """
 
 import argparse
@@ -162,15 +162,15 @@ def main():
     optimizer = torch.optim.AdamW(parameters, lr=lr, betas=(0.9, 0.95), weight_decay=1e-4,
                                   fused=device == "cuda", capturable=device == "cuda")
     step, elapsed = 0, 0.0
-    checkpoint = args.state / "vae.pt"
-    if checkpoint.exists():
-        state = torch.load(checkpoint, map_location=device)
+    resume = args.state / "vae_model.pt"
+    if resume.exists():
+        state = torch.load(resume, map_location=device)
         model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        optimizer.param_groups[0]["lr"] = lr
         for e, saved in zip(ema, state["ema"]):
             e.copy_(saved)
         step, elapsed = state["step"], state["elapsed"]
+        slices.unpack_optimizer(
+            optimizer, torch.load(args.state / "vae_optimizer.pt", map_location=device), lr)
         torch.manual_seed(step)
     clock = slices.Clock(elapsed, args.seconds)
     run = make_step(model, ema, optimizer, device)
@@ -201,8 +201,9 @@ def main():
         report, _ = evaluate(ema_model(ema, device), data, device, 16)
         print("phase ends", json.dumps(report), flush=True)
     if not args.evaluate_only:
-        slices.save(checkpoint, dict(model=model.state_dict(), optimizer=optimizer.state_dict(),
-                                     ema=ema, step=step, elapsed=clock.elapsed()))
+        slices.save(resume, dict(model=model.state_dict(), ema=[e.half() for e in ema], step=step,
+                                 elapsed=clock.elapsed()))
+        slices.save(args.state / "vae_optimizer.pt", slices.pack_optimizer(optimizer))
     final = ema_model(ema, device)
     from safetensors.torch import save_file
 
