@@ -25,13 +25,13 @@ enum class Activation { kNone, kGeluTanh, kSilu };
 
 // y = activation(x W' + b), or residual + gate * (x W' + b) where a residual is given.
 struct LinearArgs {
-  ConstTensorView x;                           // [B, ..., K]; rows contiguous, row stride free
-  ConstTensorView weight;                      // [M, K]
-  ConstTensorView bias;                        // [M], optional
-  Activation activation = Activation::kNone;   // not together with residual
-  ConstTensorView gate;                        // [B, M], optional, only with residual
-  ConstTensorView residual;                    // as y, optional; may be y itself
-  TensorView y;                                // [B, ..., M]
+  ConstTensorView x;                          // [B, ..., K]; rows contiguous, row stride free
+  ConstTensorView weight;                     // [M, K]
+  ConstTensorView bias{};                     // [M], optional
+  Activation activation = Activation::kNone;  // not together with residual
+  ConstTensorView gate{};                     // [B, M], optional, only with residual
+  ConstTensorView residual{};                 // as y, optional; may be y itself
+  TensorView y;                               // [B, ..., M]
 };
 
 // y = x / sqrt(mean(x^2) + eps) * gamma over the last dimension.
@@ -45,11 +45,11 @@ struct RmsNormArgs {
 // y = ((x - mean) / sqrt(var + eps) * gamma + beta) * (1 + scale) + shift over the last dimension;
 // biased variance.
 struct LayerNormArgs {
-  ConstTensorView x;      // [B, L, C]
-  ConstTensorView gamma;  // [C], optional, together with beta
-  ConstTensorView beta;   // [C]
-  ConstTensorView scale;  // [B, C], optional, together with shift
-  ConstTensorView shift;  // [B, C]
+  ConstTensorView x;        // [B, L, C]
+  ConstTensorView gamma{};  // [C], optional, together with beta
+  ConstTensorView beta{};   // [C]
+  ConstTensorView scale{};  // [B, C], optional, together with shift
+  ConstTensorView shift{};  // [B, C]
   double eps = 1e-6;
   TensorView y;  // as x
 };
@@ -57,8 +57,8 @@ struct LayerNormArgs {
 // RMS norm over all heads together, then rotary embedding of adjacent pairs (Wan, spec 3.4):
 // (a, b) -> (a cos - b sin, a sin + b cos).
 struct RmsNormRopeArgs {
-  ConstTensorView x;         // [B, L, N * D]; row stride free
-  ConstTensorView gamma;     // [N * D]
+  ConstTensorView x;      // [B, L, N * D]; row stride free
+  ConstTensorView gamma;  // [N * D]
   double eps = 1e-6;
   ConstTensorView rope_cos;  // [L, D / 2] float32, row l for token l in the order of x
   ConstTensorView rope_sin;
@@ -80,15 +80,15 @@ struct EmbeddingArgs {
 
 // out = softmax(scale * q k' + bias + key_log_weight) v, per head.
 struct AttentionArgs {
-  ConstTensorView q;               // [B, Lq, N, D]; the last dimension is unit-stride
-  ConstTensorView k;               // [B, Lk, N, D]
-  ConstTensorView v;               // [B, Lk, N, D]
+  ConstTensorView q;  // [B, Lq, N, D]; the last dimension is unit-stride
+  ConstTensorView k;  // [B, Lk, N, D]
+  ConstTensorView v;  // [B, Lk, N, D]
   double scale = 1.0;
-  ConstTensorView bias;            // [N, Lq, Lk] float32, optional
-  ConstTensorView key_log_weight;  // [B, Lk] float32, optional: ln of how many equal keys a row
-                                   // stands for; -inf leaves the row out
-  TensorView out;                  // [B, Lq, N, D]
-  TensorView lse;                  // [B, N, Lq] float32, optional: ln of the softmax denominator
+  ConstTensorView bias{};            // [N, Lq, Lk] float32, optional
+  ConstTensorView key_log_weight{};  // [B, Lk] float32, optional: ln of how many equal keys a row
+                                     // stands for; -inf leaves the row out
+  TensorView out;                    // [B, Lq, N, D]
+  TensorView lse{};                  // [B, N, Lq] float32, optional: ln of the softmax denominator
 };
 
 // Convolution weights in whatever layout the back end likes best.
@@ -109,12 +109,12 @@ struct PackConv3dArgs {
 // time the kt-1 frames to the left come from `context`, or are zeros where it is empty.
 // With `upsample` each input frame is first doubled in both directions (nearest neighbour).
 struct Conv3dArgs {
-  ConstTensorView x;  // [T, H, W, Ci]
-  ConstTensorView context;  // [kt - 1, H, W, Ci], optional
+  ConstTensorView x;          // [T, H, W, Ci]
+  ConstTensorView context{};  // [kt - 1, H, W, Ci], optional
   const PackedConv3d* weights = nullptr;
   bool upsample = false;
-  ConstTensorView residual;  // as y, optional: added to the result; may be y itself
-  TensorView y;              // [T, H, W, Co], or [T, 2H, 2W, Co] with upsample
+  ConstTensorView residual{};  // as y, optional: added to the result; may be y itself
+  TensorView y;                // [T, H, W, Co], or [T, 2H, 2W, Co] with upsample
 };
 
 // y = x / max(||x||_2, 1e-12) * sqrt(C) * gamma over the last dimension, then SiLU if asked for
