@@ -1,0 +1,47 @@
+// Every tensor a DiT forward writes, and what is fixed for a clip: allocated once per job, so that
+// the step loop allocates nothing.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "engine/config/attention_config.h"
+#include "engine/config/model_config.h"
+#include "engine/dit/rope3d.h"
+#include "engine/dit/time_embed.h"
+#include "kernels/ops.h"
+#include "kernels/psa/pyramid_sparse_attention.h"
+
+namespace psagen::engine {
+
+// Sums over the self-attention calls since the last reset.
+struct DensityTotals {
+  double nominal = 0.0;
+  double executed = 0.0;
+  std::int64_t calls = 0;
+  std::int64_t sparse_calls = 0;
+};
+
+struct DitActivations {
+  // `latent` is [1, Cin, T, H, W], H and W even.
+  DitActivations(kernels::Ops& ops, const TransformerConfig& config, const Shape& latent,
+                 const AttentionConfig& attention);
+
+  AttentionConfig attention;
+  kernels::TokenGrid grid;          // (T, H / 2, W / 2)
+  std::vector<std::int32_t> order;  // token l is raster token order[l]; empty: raster order
+  RopeTables rope;                  // in that order
+  TimeActivations time;
+  Tensor modulation;   // [1, 6, C]
+  Tensor patches;      // [1, L, 4 Cin]
+  Tensor x;            // [1, L, C] residual stream
+  Tensor h;            // [1, L, C] what a layer reads; attention writes it too
+  Tensor q, k, v;      // [1, L, C]
+  Tensor hidden;       // [1, R, F] feed-forward slice
+  Tensor head_tokens;  // [1, L, 4 Cout]
+  std::unique_ptr<kernels::PyramidSparseAttention> pyramid;  // null when attention is dense
+  DensityTotals density;
+};
+
+}  // namespace psagen::engine

@@ -1,0 +1,85 @@
+#include "engine/dit/dit.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace psagen::engine {
+namespace {
+
+const TransformerConfig& checked(const TransformerConfig& config) {
+  PSAGEN_CHECK((config.patch_size == std::array<std::int64_t, 3>{1, 2, 2}), ErrorCode::kUnsupported,
+               "patch_size is [", config.patch_size[0], ", ", config.patch_size[1], ", ",
+               config.patch_size[2], "], wanted [1, 2, 2]");
+  return config;
+}
+
+}  // namespace
+
+Dit::Dit(const TransformerConfig& config, const Weights& weights, kernels::Ops& ops)
+    : config_(checked(config)),
+      patch_embedding_(config, weights.child("patch_embedding")),
+      time_embed_(config, weights.child("condition_embedder")),
+      text_linear_1_(config.text_dim, config.dim(),
+                     weights.child("condition_embedder.text_embedder.linear_1")),
+      text_linear_2_(config.dim(), config.dim(),
+                     weights.child("condition_embedder.text_embedder.linear_2")),
+      head_modulation_(2, config.dim(), weights, ops),
+      norm_out_(config.eps),
+      proj_out_(config.dim(), kPatchArea * config.out_channels, weights.child("proj_out")) {
+  blocks_.reserve(static_cast<std::size_t>(config.num_layers));
+  for (std::int64_t n = 0; n < config.num_layers; ++n)
+    blocks_.emplace_back(config, n, weights.child("blocks").child(n), ops);
+}
+
+TextContext Dit::encode_text(kernels::Ops& ops, ConstTensorView encoded,
+                             std::int64_t max_text_tokens) const {
+  const std::int64_t length = encoded.dim(1);
+  PSAGEN_CHECK(length <= max_text_tokens, ErrorCode::kInternal, "a prompt of ", length,
+               " tokens, wanted at most ", max_text_tokens);
+  const std::int64_t num_padding = max_text_tokens - length;
+  const std::int64_t num_keys = length + (num_padding > 0 ? 1 : 0);
+
+  // Host copies: these are a few rows, once per prompt.
+  const Shape rows_shape = {1, num_keys, config_.text_dim};
+  std::vector<float> zeros(static_cast<std::size_t>(config_.text_dim), 0.0f);
+  std::vector<float> log_weight(static_cast<std::size_t>(num_keys), 0.0f);
+  Allocator& allocator = ops.context().allocator();
+  Tensor rows(allocator, DType::kF32, rows_shape);
+  ops.copy(encoded, rows.view().slice(1, 0, length));
+  if (num_padding > 0) {
+    ops.copy(ConstTensorView(reinterpret_cast<const std::byte*>(zeros.data()), DType::kF32,
+                             {1, 1, config_.text_dim}, Device{}),
+             rows.view().slice(1, length, num_keys));
+    log_weight.back() = static_cast<float>(std::log(static_cast<double>(num_padding)));
+  }
+
+  Tensor hidden(allocator, DType::kF32, {1, num_keys, config_.dim()});
+  Tensor text(allocator, DType::kF32, {1, num_keys, config_.dim()});
+  text_linear_1_(ops, rows, hidden, kernels::Activation::kGeluTanh);  // gelu(W1 c + b1)   [1,S,C]
+  text_linear_2_(ops, hidden, text);                                  // W2 .. + b2        [1,S,C]
+
+  TextContext context;
+  context.key_log_weight = Tensor(allocator, DType::kF32, {1, num_keys});
+  ops.copy(ConstTensorView(reinterpret_cast<const std::byte*>(log_weight.data()), DType::kF32,
+                           {1, num_keys}, Device{}),
+           context.key_log_weight);
+  context.layers.reserve(blocks_.size());
+  for (const DitBlock& block : blocks_) context.layers.push_back(block.project_text(ops, text));
+  return context;
+}
+
+void Dit::forward(kernels::Ops& ops, ConstTensorView latent, double timestep,
+                  const StepPosition& position, const TextContext& text, DitActivations& a,
+                  TensorView velocity) const {
+  time_embed_(ops, timestep, a.time);                      // e [B,C], e0 [B,6,C]
+  patch_embedding_(ops, latent, a.order, a.patches, a.x);  // x                 [B,L,C]
+  for (std::size_t n = 0; n < blocks_.size(); ++n)
+    blocks_[n].forward(ops, position, text.layers[n], text.key_log_weight, a);
+  const Modulation m =
+      head_modulation_.head_rows(ops, a.time.e, a.modulation.view().slice(1, 0, 2));
+  norm_out_(ops, a.x, m.scale, m.shift, a.h);  // h = LN(x) (1 + scale) + shift
+  proj_out_(ops, a.h, a.head_tokens);          // [B,L,4 Cout]
+  ops.unpatchify({.tokens = a.head_tokens, .order = a.order, .latent = velocity});
+}
+
+}  // namespace psagen::engine

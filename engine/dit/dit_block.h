@@ -1,0 +1,40 @@
+// One block of the diffusion transformer (spec/wan 3.5; Diffusers WanTransformerBlock, whose names
+// it keeps: norm2 precedes cross-attention, norm3 the feed-forward).
+#pragma once
+
+#include <cstdint>
+
+#include "engine/dit/activations.h"
+#include "engine/dit/attention_policy.h"
+#include "engine/dit/cross_attention.h"
+#include "engine/dit/modulation.h"
+#include "engine/dit/self_attention.h"
+#include "engine/nn/feed_forward.h"
+#include "engine/nn/norm.h"
+
+namespace psagen::engine {
+
+class DitBlock {
+ public:
+  DitBlock(const TransformerConfig& config, std::int64_t layer, const Weights& weights,
+           kernels::Ops& ops);
+
+  TextKeysValues project_text(kernels::Ops& ops, ConstTensorView text) const {
+    return attn2_.project_text(ops, text);
+  }
+
+  // a.x in place; reads a.time.e0.
+  void forward(kernels::Ops& ops, const StepPosition& position, const TextKeysValues& text,
+               ConstTensorView key_log_weight, DitActivations& a) const;
+
+ private:
+  ModulationTable modulation_;
+  LayerNorm norm1_;
+  SelfAttention attn1_;
+  LayerNorm norm2_;
+  CrossAttention attn2_;
+  LayerNorm norm3_;
+  FeedForward ffn_;
+};
+
+}  // namespace psagen::engine

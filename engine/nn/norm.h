@@ -1,0 +1,47 @@
+// Normalisation over the last dimension, with the parameters a checkpoint has for it.
+#pragma once
+
+#include <cstdint>
+
+#include "engine/weights/weights.h"
+#include "kernels/ops.h"
+
+namespace psagen::engine {
+
+class LayerNorm {
+ public:
+  // Without parameters: (x - mean) / sqrt(var + eps).
+  explicit LayerNorm(double eps) : eps_(eps) {}
+  // With `weight` [dim] and `bias` [dim].
+  LayerNorm(std::int64_t dim, double eps, const Weights& weights);
+
+  // y = LN(x); x, y [B, L, C].
+  void operator()(kernels::Ops& ops, ConstTensorView x, TensorView y) const;
+  // y = LN(x) (1 + scale) + shift; scale, shift [B, C].
+  void operator()(kernels::Ops& ops, ConstTensorView x, ConstTensorView scale,
+                  ConstTensorView shift, TensorView y) const;
+
+ private:
+  double eps_;
+  Parameter weight_;
+  Parameter bias_;
+};
+
+class RmsNorm {
+ public:
+  // Reads `weight` [dim].
+  RmsNorm(std::int64_t dim, double eps, const Weights& weights);
+
+  // y = x / sqrt(mean(x^2) + eps) * weight; x, y [..., dim].
+  void operator()(kernels::Ops& ops, ConstTensorView x, TensorView y) const;
+  // The same, then rotary embedding of adjacent pairs; rope_cos, rope_sin [L, D / 2],
+  // x [B, L, N * D], y [B, L, N, D].
+  void with_rope(kernels::Ops& ops, ConstTensorView x, ConstTensorView rope_cos,
+                 ConstTensorView rope_sin, TensorView y) const;
+
+ private:
+  double eps_;
+  Parameter weight_;
+};
+
+}  // namespace psagen::engine
