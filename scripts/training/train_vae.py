@@ -106,7 +106,7 @@ def evaluate(model, data, device, count=32, split="val", size=256, keep=4):
     for first in range(0, count, 4):
         rgb, cover = data.render(split, np.arange(first, first + 4), size=size, coverage=True)
         x = to_video(torch.from_numpy(rgb).to(device))
-        with torch.autocast(device, torch.bfloat16):
+        with torch.autocast(device, torch.bfloat16), torch.backends.cudnn.flags(benchmark=False):
             y = model.decode(model.encode(x)[0]).float().clamp(-1, 1)
         y = ((y + 1) * 127.5).round() / 255
         error = (y - (x + 1) / 2).pow(2).mean(1)  # [B, T, H, W]
