@@ -67,6 +67,28 @@ void throw_write_error(const fs::path& target, int error_number) {
               concat("cannot write ", target.string(), ": ", std::strerror(error_number)));
 }
 
+// Only creating a file tells whether one can be created: access() knows neither quotas nor what
+// root may do on a read-only mount.
+void check_parent(const fs::path& target) {
+  const fs::path probe = partial_path(target);
+  std::error_code error;
+  PSAGEN_CHECK(fs::is_directory(probe.parent_path(), error), ErrorCode::kIo, "cannot write ",
+               target.string(), ": there is no folder ", probe.parent_path().string());
+  const int fd = ::open(probe.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0) throw_write_error(target, errno);
+  ::close(fd);
+  ::unlink(probe.c_str());
+}
+
+void check_new_file(const fs::path& target, bool overwrite) {
+  std::error_code error;
+  const fs::file_status status = fs::status(target, error);
+  PSAGEN_CHECK(!fs::is_directory(status), ErrorCode::kInvalidArgument, "output ", target.string(),
+               " is a folder; wanted a file name");
+  if (fs::exists(status) && !overwrite) throw_exists(target);
+  check_parent(target);
+}
+
 void rename_whole(const fs::path& from, const fs::path& target, bool overwrite) {
   int failed = ::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, target.c_str(),
                            overwrite ? 0U : unsigned{RENAME_NOREPLACE});

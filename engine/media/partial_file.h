@@ -17,6 +17,12 @@ std::filesystem::path partial_path(const std::filesystem::path& target);
 // Throws Error(kIo): "cannot write PATH: REASON", with errno's text for `error_number`.
 [[noreturn]] void throw_write_error(const std::filesystem::path& target, int error_number);
 
+// Fails early, before any work, and leaves nothing: Error(kInvalidArgument) where `target` exists
+// (unless `overwrite`) or is a folder, Error(kIo) where its folder is missing or takes no files.
+void check_new_file(const std::filesystem::path& target, bool overwrite);
+// The second half alone.
+void check_parent(const std::filesystem::path& target);
+
 // Renames `from` to `target`; an existing target is Error(kInvalidArgument) unless `overwrite`.
 // The folder's entry is on disk when this returns.
 void rename_whole(const std::filesystem::path& from, const std::filesystem::path& target,

@@ -1,8 +1,6 @@
 #include "engine/media/video_writer.h"
 
-#include <fcntl.h>
 #include <sys/statvfs.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
@@ -43,29 +41,6 @@ void check_free_space(const fs::path& target, const fs::path& folder, std::uint6
   const std::uint64_t found = std::uint64_t{disk.f_bavail} * disk.f_frsize;
   PSAGEN_CHECK(found >= wanted, ErrorCode::kIo, "cannot write ", target.string(), ": ", found >> 10,
                " KiB free in ", folder.string(), ", wanted ", (wanted >> 10) + 1, " KiB");
-}
-
-// Only creating a file tells whether one can be created: access() knows neither quotas nor what
-// root may do on a read-only mount.
-void check_parent(const fs::path& target) {
-  const fs::path probe = partial_path(target);
-  std::error_code error;
-  PSAGEN_CHECK(fs::is_directory(probe.parent_path(), error), ErrorCode::kIo, "cannot write ",
-               target.string(), ": there is no folder ", probe.parent_path().string());
-  const int fd = ::open(probe.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-  if (fd < 0) throw_write_error(target, errno);
-  ::close(fd);
-  ::unlink(probe.c_str());
-}
-
-void check_absent(const fs::path& target, bool overwrite) {
-  std::error_code error;
-  const fs::file_status status = fs::status(target, error);
-  if (!fs::exists(status)) return;
-  PSAGEN_CHECK(!fs::is_directory(status), ErrorCode::kInvalidArgument, "output ", target.string(),
-               " is a folder; wanted a file name");
-  PSAGEN_CHECK(overwrite, ErrorCode::kInvalidArgument, "output ", target.string(),
-               " exists already; give --overwrite to replace it");
 }
 
 }  // namespace
@@ -124,9 +99,8 @@ void check_target(const fs::path& path, const VideoOptions& options) {
   PSAGEN_CHECK(container != Container::kMp4 || (options.width % 2 == 0 && options.height % 2 == 0),
                ErrorCode::kInvalidArgument, "MP4 needs even sizes, found ", options.width, "x",
                options.height);
-  check_absent(path, options.overwrite);
-  if (container == Container::kY4m) check_absent(y4m_comment_path(path), options.overwrite);
-  check_parent(path);
+  check_new_file(path, options.overwrite);
+  if (container == Container::kY4m) check_new_file(y4m_comment_path(path), options.overwrite);
   // H.264 of pure noise comes near its raw 4:2:0 size; y4m is three 16-bit planes.
   const double bytes_per_pixel = container == Container::kMp4 ? 1.5 : 6.0;
   check_free_space(path, partial_path(path).parent_path(), frame_bytes(options, bytes_per_pixel));
