@@ -21,38 +21,16 @@
 #endif
 
 #include "hwy/highway.h"
+#include "kernels/cpu/exp-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace psagen::kernels::cpu::HWY_NAMESPACE {
-
-namespace hn = hwy::HWY_NAMESPACE;
-
-using FloatTag = hn::ScalableTag<float>;
-using FloatVec = hn::Vec<FloatTag>;
 
 inline constexpr int kBlockRows = HWY_TARGET == HWY_AVX3 ? 8 : 4;
 
 // Queries in a panel on this target.
 HWY_INLINE std::int64_t panel_queries() {
   return 2 * static_cast<std::int64_t>(hn::Lanes(FloatTag()));
-}
-
-// 2^x for x <= 0 (and a little above); -inf and everything below the normal numbers gives 0.
-// x = n + r with |r| <= 1/2; the polynomial is the minimax fit of 2^r, relative error 2e-9.
-HWY_INLINE FloatVec exp2_nonpositive(FloatTag d, FloatVec x) {
-  const hn::RebindToSigned<FloatTag> di;
-  const FloatVec n = hn::Round(x);
-  const FloatVec r = hn::Sub(x, n);
-  FloatVec p = hn::Set(d, 1.5347320e-4f);
-  p = hn::MulAdd(p, r, hn::Set(d, 1.34001545e-3f));
-  p = hn::MulAdd(p, r, hn::Set(d, 9.61848424e-3f));
-  p = hn::MulAdd(p, r, hn::Set(d, 5.55032808e-2f));
-  p = hn::MulAdd(p, r, hn::Set(d, 2.40226469e-1f));
-  p = hn::MulAdd(p, r, hn::Set(d, 6.93147206e-1f));
-  p = hn::MulAdd(p, r, hn::Set(d, 1.0f));
-  const auto exponent = hn::ShiftLeft<23>(hn::ConvertTo(di, n));
-  const FloatVec scaled = hn::BitCast(d, hn::Add(hn::BitCast(di, p), exponent));
-  return hn::IfThenElseZero(hn::Ge(x, hn::Set(d, -126.0f)), scaled);
 }
 
 // queries[k][lane] = rows[lane][k] * factor; lanes past `count` are zeros.
@@ -124,13 +102,13 @@ HWY_INLINE void score_block(FloatTag d, const AttentionTile& tile, std::int64_t 
   }
 }
 
-// out = out * correction + values' weights, kBlockRows value columns at a time.
-HWY_INLINE void accumulate_values(FloatTag d, const AttentionTile& tile, std::int64_t depth,
+// out = out * correction + the tiles' values times weights, kBlockRows value columns at a time.
+HWY_INLINE void accumulate_values(FloatTag d, const AttentionTile* HWY_RESTRICT tiles,
+                                  std::int64_t num_tiles, std::int64_t depth,
                                   const float* HWY_RESTRICT weights, FloatVec correction0,
                                   FloatVec correction1, float* HWY_RESTRICT out) {
   const std::int64_t step = static_cast<std::int64_t>(hn::Lanes(d));
   for (std::int64_t column = 0; column < depth; column += kBlockRows) {
-    const float* values = tile.values + column / kTileGroup * tile.value_group_stride;
     float* rows = out + column * 2 * step;
     FloatVec acc[kBlockRows][2];
 #pragma GCC unroll 8
@@ -138,7 +116,12 @@ HWY_INLINE void accumulate_values(FloatTag d, const AttentionTile& tile, std::in
       acc[row][0] = hn::Mul(hn::Load(d, rows + row * 2 * step), correction0);
       acc[row][1] = hn::Mul(hn::Load(d, rows + row * 2 * step + step), correction1);
     }
-    multiply_block(d, values + column % kTileGroup, weights, tile.num_keys, acc);
+    const float* tile_weights = weights;
+    for (std::int64_t i = 0; i < num_tiles; ++i) {
+      const float* values = tiles[i].values + column / kTileGroup * tiles[i].value_group_stride;
+      multiply_block(d, values + column % kTileGroup, tile_weights, tiles[i].num_keys, acc);
+      tile_weights += tiles[i].num_keys * 2 * step;
+    }
 #pragma GCC unroll 8
     for (int row = 0; row < kBlockRows; ++row) {
       hn::Store(acc[row][0], d, rows + row * 2 * step);
@@ -147,18 +130,25 @@ HWY_INLINE void accumulate_values(FloatTag d, const AttentionTile& tile, std::in
   }
 }
 
-// Takes one tile into the panel's softmax. `scores` is scratch of tile.num_keys * lanes floats.
-// A query that has met only keys of weight -inf keeps sum 0.
-HWY_INLINE void attend_tile(const AttentionTile& tile, std::int64_t depth,
-                            const AttentionPanel& panel, float* HWY_RESTRICT scores) {
+// Takes a few tiles, which may lie anywhere, into the panel's softmax as if they were one. `scores`
+// is scratch of as many keys as they have together, times lanes, floats. A query that has met only
+// keys of weight -inf keeps sum 0.
+HWY_INLINE void attend_tiles(const AttentionTile* HWY_RESTRICT tiles, std::int64_t num_tiles,
+                             std::int64_t depth, const AttentionPanel& panel,
+                             float* HWY_RESTRICT scores) {
   const FloatTag d;
   const std::int64_t step = static_cast<std::int64_t>(hn::Lanes(d));
   const FloatVec old_max0 = hn::Load(d, panel.max);
   const FloatVec old_max1 = hn::Load(d, panel.max + step);
   FloatVec max0 = old_max0;
   FloatVec max1 = old_max1;
-  for (std::int64_t key = 0; key < tile.num_keys; key += kBlockRows)
-    score_block(d, tile, key, panel.queries, depth, scores, max0, max1);
+  std::int64_t num_keys = 0;
+  for (std::int64_t i = 0; i < num_tiles; ++i) {
+    float* tile_scores = scores + num_keys * 2 * step;
+    for (std::int64_t key = 0; key < tiles[i].num_keys; key += kBlockRows)
+      score_block(d, tiles[i], key, panel.queries, depth, tile_scores, max0, max1);
+    num_keys += tiles[i].num_keys;
+  }
   hn::Store(max0, d, panel.max);
   hn::Store(max1, d, panel.max + step);
 
@@ -170,7 +160,7 @@ HWY_INLINE void attend_tile(const AttentionTile& tile, std::int64_t depth,
   const FloatVec correction1 = exp2_nonpositive(d, hn::Sub(old_max1, shift1));
   FloatVec sum0 = hn::Mul(hn::Load(d, panel.sum), correction0);
   FloatVec sum1 = hn::Mul(hn::Load(d, panel.sum + step), correction1);
-  for (std::int64_t key = 0; key < tile.num_keys; ++key) {
+  for (std::int64_t key = 0; key < num_keys; ++key) {
     float* row = scores + key * 2 * step;
     const FloatVec weight0 = exp2_nonpositive(d, hn::Sub(hn::Load(d, row), shift0));
     const FloatVec weight1 = exp2_nonpositive(d, hn::Sub(hn::Load(d, row + step), shift1));
@@ -181,7 +171,12 @@ HWY_INLINE void attend_tile(const AttentionTile& tile, std::int64_t depth,
   }
   hn::Store(sum0, d, panel.sum);
   hn::Store(sum1, d, panel.sum + step);
-  accumulate_values(d, tile, depth, scores, correction0, correction1, panel.out);
+  accumulate_values(d, tiles, num_tiles, depth, scores, correction0, correction1, panel.out);
+}
+
+HWY_INLINE void attend_tile(const AttentionTile& tile, std::int64_t depth,
+                            const AttentionPanel& panel, float* HWY_RESTRICT scores) {
+  attend_tiles(&tile, 1, depth, panel, scores);
 }
 
 // out[lane][k] = panel.out[k][lane] / sum for `count` queries, zeros where no key was left in;

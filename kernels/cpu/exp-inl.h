@@ -1,0 +1,73 @@
+// Exponentials and the activations made of them, on Highway vectors of float32. Compiled once per
+// Highway target.
+#include <cstdint>
+
+#if defined(PSAGEN_KERNELS_CPU_EXP_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef PSAGEN_KERNELS_CPU_EXP_INL_H_
+#undef PSAGEN_KERNELS_CPU_EXP_INL_H_
+#else
+#define PSAGEN_KERNELS_CPU_EXP_INL_H_
+#endif
+
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace psagen::kernels::cpu::HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+using FloatTag = hn::ScalableTag<float>;
+using FloatVec = hn::Vec<FloatTag>;
+
+// 2^n * 2^r for whole n and |r| <= 1/2, as long as the result is a normal number. The polynomial is
+// the minimax fit of 2^r by the Remez algorithm, relative error 2e-9.
+HWY_INLINE FloatVec exp2_of_parts(FloatTag d, FloatVec n, FloatVec r) {
+  const hn::RebindToSigned<FloatTag> di;
+  FloatVec p = hn::Set(d, 1.5347320e-4f);
+  p = hn::MulAdd(p, r, hn::Set(d, 1.34001545e-3f));
+  p = hn::MulAdd(p, r, hn::Set(d, 9.61848424e-3f));
+  p = hn::MulAdd(p, r, hn::Set(d, 5.55032808e-2f));
+  p = hn::MulAdd(p, r, hn::Set(d, 2.40226469e-1f));
+  p = hn::MulAdd(p, r, hn::Set(d, 6.93147206e-1f));
+  p = hn::MulAdd(p, r, hn::Set(d, 1.0f));
+  const auto exponent = hn::ShiftLeft<23>(hn::ConvertTo(di, n));
+  return hn::BitCast(d, hn::Add(hn::BitCast(di, p), exponent));
+}
+
+// 2^x for x <= 0; -inf and everything below the normal numbers gives 0.
+HWY_INLINE FloatVec exp2_nonpositive(FloatTag d, FloatVec x) {
+  const FloatVec n = hn::Round(x);
+  const FloatVec value = exp2_of_parts(d, n, hn::Sub(x, n));
+  return hn::IfThenElseZero(hn::Ge(x, hn::Set(d, -126.0f)), value);
+}
+
+// e^x, x first clamped to [-87, 87], where the result is a normal number. log2(e) comes in two
+// parts, so that the product's rounding does not grow with x.
+HWY_INLINE FloatVec exp_clamped(FloatTag d, FloatVec x) {
+  x = hn::Min(hn::Max(x, hn::Set(d, -87.0f)), hn::Set(d, 87.0f));
+  const FloatVec log2e_high = hn::Set(d, 1.44269502e+0f);
+  const FloatVec log2e_low = hn::Set(d, 1.92596299e-8f);
+  const FloatVec n = hn::Round(hn::Mul(x, log2e_high));
+  const FloatVec r = hn::MulAdd(x, log2e_low, hn::MulSub(x, log2e_high, n));
+  return exp2_of_parts(d, n, r);
+}
+
+// x sigmoid(x)
+HWY_INLINE FloatVec silu(FloatTag d, FloatVec x) {
+  return hn::Div(x, hn::Add(hn::Set(d, 1.0f), exp_clamped(d, hn::Neg(x))));
+}
+
+// 0.5 x (1 + tanh u) = x sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3)
+HWY_INLINE FloatVec gelu_tanh(FloatTag d, FloatVec x) {
+  constexpr double kLinear = -2.0 * 0.79788456080286536;
+  const FloatVec slope =
+      hn::MulAdd(hn::Mul(x, x), hn::Set(d, static_cast<float>(kLinear * 0.044715)),
+                 hn::Set(d, static_cast<float>(kLinear)));
+  const FloatVec e = exp_clamped(d, hn::Mul(x, slope));
+  return hn::Div(x, hn::Add(hn::Set(d, 1.0f), e));
+}
+
+}  // namespace psagen::kernels::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard
