@@ -11,24 +11,30 @@ program=$root/build/cpu-release/app/psa-gen
 "$root/scripts/setup.sh"
 "$root/scripts/build.sh" cpu-release -DPSAGEN_TESTS=OFF --target psa-gen
 
-has_prompt=no
-has_output=no
-for flag in "$@"; do
-  case $flag in
-    info | synth | help | -h | --help | --version) has_prompt=yes has_output=yes ;;
-    -p | --prompt | --prompt=* | --prompt-file | --prompt-file=* | --from | --from=* | --config | --config=*)
-      has_prompt=yes ;;
-    -o | --output | --output=* | --frames-dir | --frames-dir=*) has_output=yes ;;
-  esac
-done
+# Flags come first in psa-gen, so a first word without a dash is a command like `info`.
+case ${1:--} in
+  -*) ;;
+  *) exec "$program" "$@" ;;
+esac
+
+given() {
+  local wanted=$1 flag
+  shift
+  for flag in "$@"; do
+    [[ $flag =~ ^($wanted)(=.*)?$ ]] && return 0
+  done
+  return 1
+}
 
 flags=("$@")
-if [[ $has_prompt == no ]]; then
+if ! given '-p|--prompt|--prompt-file|--from|--config|-h|--help|--version' "$@"; then
   flags+=(--prompt "a red circle moves right on a plain grey background")
-  # The same command twice must succeed twice; a video that somebody named is never overwritten.
-  if [[ $has_output == no ]]; then
+  given '--seed' "$@" || flags+=(--seed 0)
+  # The same command twice must succeed twice; a file that somebody named is never overwritten.
+  if ! given '-o|--output|--frames-dir' "$@"; then
     mkdir -p "$root/out"
-    flags+=(--output "$root/out/quickstart.mp4" --overwrite)
+    flags+=(--output "$root/out/quickstart.mp4")
+    given '--overwrite' "$@" || flags+=(--overwrite)
   fi
 fi
 exec "$program" "${flags[@]}"
