@@ -195,13 +195,25 @@ void check_bounds(const JsonValue& value, const Bounds& bounds) {
   value.fail_type(wanted);
 }
 
-JsonField only(std::string name, std::string json_text) {
-  return {std::move(name), false, [wanted = json::parse(json_text)](const JsonValue& value) {
-            if (value.json() == wanted) return;
-            value.fail(
-                ErrorCode::kUnsupported,
-                concat("found ", value.shown(), ", this program supports only ", wanted.dump()));
-          }};
+JsonField only(std::string name, const std::vector<std::string>& json_texts) {
+  std::vector<json> allowed;
+  std::string wanted;
+  for (const std::string& text : json_texts) {
+    allowed.push_back(json::parse(text));
+    wanted += (wanted.empty() ? "" : " or ") + text;
+  }
+  const auto read = [allowed, wanted](const JsonValue& value) {
+    if (std::find(allowed.begin(), allowed.end(), value.json()) != allowed.end()) return;
+    value.fail(ErrorCode::kUnsupported,
+               concat("found ", value.shown(), ", this program supports only ", wanted));
+  };
+  return {std::move(name), false, read, false};
+}
+
+JsonField required_only(std::string name, const std::vector<std::string>& json_texts) {
+  JsonField field = only(std::move(name), json_texts);
+  field.is_required = true;
+  return field;
 }
 
 void read_fields(const JsonValue& object, UnknownKeys unknown,
@@ -218,12 +230,11 @@ void read_fields(const JsonValue& object, UnknownKeys unknown,
   }
   for (const JsonField& field : fields) {
     const std::optional<JsonValue> value = object.member(field.name);
-    if (value && !value->is_null()) {
-      field.read(*value);
-    } else if (field.is_required) {
+    const bool is_there = value && !(field.null_is_absent && value->is_null());
+    if (is_there) field.read(*value);
+    if (!is_there && field.is_required)
       object.fail(ErrorCode::kNotFound,
                   concat("key ", quoted(field.name), value ? " is null" : " is missing"));
-    }
   }
 }
 

@@ -127,7 +127,8 @@ void check_bounds(const JsonValue& value, const Bounds& bounds);
 struct JsonField {
   std::string name;
   bool is_required = false;
-  std::function<void(const JsonValue&)> read;  // not called for an absent or null value
+  std::function<void(const JsonValue&)> read;  // not called for an absent value
+  bool null_is_absent = true;                  // nor for null, unless null is a value like others
 };
 
 // A key that must be there and not null.
@@ -147,9 +148,13 @@ JsonField optional(std::string name, T& target, Bounds bounds = {}) {
   return field;
 }
 
-// A key that may be absent or null and otherwise must have this value, given as JSON text: other
-// values change the result in a way this program cannot follow. Throws Error(kUnsupported).
-JsonField only(std::string name, std::string json_text);
+// A key that may be absent and otherwise must have one of these values, given as JSON texts ("null"
+// too where it is allowed): others change the result in a way this program cannot follow. Throws
+// Error(kUnsupported).
+JsonField only(std::string name, const std::vector<std::string>& json_texts);
+
+// The same for a key that must be there, because its absence means another value.
+JsonField required_only(std::string name, const std::vector<std::string>& json_texts);
 
 enum class UnknownKeys {
   kRefuse,  // our own files: a key not in the table is a misspelling
