@@ -17,14 +17,14 @@
 
 namespace psagen::engine {
 
-// Receives [T', H, W, 3], the next T' frames of the clip; the memory is used again afterwards.
-using FrameSink = std::function<void(ConstTensorView rgb)>;
-
 // Latent frames finished and wanted; called once per chunk. Returning false cancels.
 using DecodeProgress = std::function<bool(std::int64_t done, std::int64_t total)>;
 
 class VaeDecoder {
  public:
+  // Receives [T', H, W, 3], the next T' frames of the clip; the memory is used again afterwards.
+  using FrameSink = std::function<void(ConstTensorView rgb)>;
+
   // `weights` stands at the root of the VAE's checkpoint. Reads every tensor a decoder needs and
   // marks the encoder's as known, so that expect_all_read() holds afterwards.
   VaeDecoder(const VaeConfig& config, const Weights& weights, kernels::Ops& ops);
