@@ -18,6 +18,7 @@ class TorchCpuGenerator {
 
  private:
   void twist();
+  double next_normal();  // of a pair, the second half is kept for the next call
   std::vector<std::uint32_t> state_;
   std::size_t next_ = 0;
   bool has_cached_normal_ = false;

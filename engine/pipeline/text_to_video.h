@@ -22,7 +22,7 @@ namespace psagen::engine {
 struct VideoRequest {
   std::string prompt;
   std::string negative_prompt;
-  std::int64_t width = 0;       // multiples of 16
+  std::int64_t width = 0;  // multiples of 16
   std::int64_t height = 0;
   std::int64_t num_frames = 0;  // 4k + 1
   std::int64_t num_steps = 0;
@@ -47,7 +47,7 @@ struct StepReport {
   double seconds = 0.0;
   double sigma = 0.0;
   bool sparse = false;
-  double nominal_density = 1.0;   // mean over layers
+  double nominal_density = 1.0;  // mean over layers
   double executed_density = 1.0;
 };
 

@@ -1,0 +1,32 @@
+#include "engine/pipeline/guided_model.h"
+
+#include <array>
+
+namespace psagen::engine {
+
+using kernels::LinearTerm;
+
+GuidedModel::GuidedModel(kernels::Ops& ops, const Dit& dit, const Shape& latent,
+                         const AttentionConfig& attention, scheduler::GuidanceWeights guidance,
+                         const TextContext& positive, const TextContext& negative)
+    : dit_(dit),
+      guidance_(guidance),
+      positive_(positive),
+      negative_(negative),
+      activations_(ops, dit.config(), latent, attention) {
+  if (guidance_.needs_negative())
+    negative_velocity_ = Tensor(ops.context().allocator(), DType::kF32, latent);
+}
+
+void GuidedModel::operator()(kernels::Ops& ops, ConstTensorView latent, double timestep,
+                             const StepPosition& position, TensorView velocity) {
+  activations_.density = {};
+  dit_.forward(ops, latent, timestep, position, positive_, activations_, velocity);
+  if (!guidance_.needs_negative()) return;
+  dit_.forward(ops, latent, timestep, position, negative_, activations_, negative_velocity_);
+  ops.linear_combination(std::array{LinearTerm{guidance_.positive, velocity},
+                                    LinearTerm{guidance_.negative, negative_velocity_}},
+                         velocity);
+}
+
+}  // namespace psagen::engine

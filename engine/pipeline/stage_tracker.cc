@@ -1,0 +1,34 @@
+#include "engine/pipeline/stage_tracker.h"
+
+#include "kernels/core/error.h"
+
+namespace psagen::engine {
+
+void StageTracker::begin(Stage stage, std::int64_t total) {
+  memory_.start();
+  start_ = Clock::now();
+  progress_ = {.stage = stage, .done = 0, .total = total, .seconds = 0.0};
+  tell(0);
+}
+
+void StageTracker::advance(std::int64_t done) {
+  memory_.sample();
+  if (done != progress_.done) tell(done);
+}
+
+void StageTracker::end() {
+  if (progress_.done != progress_.total) tell(progress_.total);
+  const double seconds = std::chrono::duration<double>(Clock::now() - start_).count();
+  reports_.push_back(
+      {.stage = progress_.stage, .seconds = seconds, .peak_bytes = memory_.peak_bytes()});
+}
+
+void StageTracker::tell(std::int64_t done) {
+  progress_.done = done;
+  progress_.seconds = std::chrono::duration<double>(Clock::now() - start_).count();
+  const bool keep_going = !callback_ || callback_(progress_);
+  PSAGEN_CHECK(keep_going, ErrorCode::kCancelled, "cancelled during stage '",
+               stage_name(progress_.stage), "' at ", done, " of ", progress_.total);
+}
+
+}  // namespace psagen::engine

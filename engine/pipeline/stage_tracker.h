@@ -1,0 +1,36 @@
+// The stages of a run as they happen: tells the caller, notices a wish to stop, keeps the report.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <vector>
+
+#include "engine/pipeline/memory_meter.h"
+#include "engine/pipeline/progress.h"
+#include "engine/pipeline/text_to_video.h"
+
+namespace psagen::engine {
+
+class StageTracker {
+ public:
+  explicit StageTracker(const ProgressCallback& callback) : callback_(callback) {}
+
+  // Each of the three throws Error(kCancelled) where the callback asks to stop.
+  void begin(Stage stage, std::int64_t total);
+  void advance(std::int64_t done);
+  void end();
+
+  std::vector<StageReport> take_reports() { return std::move(reports_); }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  void tell(std::int64_t done);
+
+  const ProgressCallback& callback_;
+  MemoryMeter memory_;
+  Progress progress_;
+  Clock::time_point start_;
+  std::vector<StageReport> reports_;
+};
+
+}  // namespace psagen::engine

@@ -1,0 +1,225 @@
+#include "engine/pipeline/text_to_video.h"
+
+#include <optional>
+#include <utility>
+
+#include "engine/dit/dit.h"
+#include "engine/pipeline/denoise_loop.h"
+#include "engine/pipeline/guided_model.h"
+#include "engine/pipeline/initial_noise.h"
+#include "engine/pipeline/model_hash.h"
+#include "engine/pipeline/stage_tracker.h"
+#include "engine/text/umt5_encoder.h"
+#include "engine/vae/decoder.h"
+#include "engine/weights/safetensors.h"
+#include "kernels/backend.h"
+#include "scheduler/guidance.h"
+
+namespace psagen::engine {
+namespace {
+
+// One component: its mapped files and the network that reads them. On the CPU the parameters are
+// the mapped pages themselves, so giving a component up means dropping both.
+template <typename Network>
+class Component {
+ public:
+  template <typename Config>
+  Component(const std::shared_ptr<const WeightSource>& source, const Config& config,
+            Context& context, kernels::Ops& ops)
+      : source_(source) {
+    const Weights weights(source, context);
+    network_.emplace(config, weights, ops);
+    weights.expect_all_read();
+    source_->drop_from_memory();
+  }
+
+  const Network& operator*() const { return *network_; }
+  const Network* operator->() const { return &*network_; }
+
+  void unload() {
+    network_.reset();
+    source_->drop_from_memory();
+  }
+
+ private:
+  std::shared_ptr<const WeightSource> source_;
+  std::optional<Network> network_;
+};
+
+Shape latent_shape(const VideoRequest& request, const ModelConfig& config) {
+  const std::int64_t stride = config.vae.spatial_stride();
+  return {1, config.transformer.in_channels,
+          (request.num_frames - 1) / config.vae.temporal_stride() + 1, request.height / stride,
+          request.width / stride};
+}
+
+Tensor initial_latent(kernels::Ops& ops, const Shape& shape, std::uint64_t seed) {
+  std::vector<float> noise(static_cast<std::size_t>(shape.num_elements()));
+  TorchCpuGenerator(seed).normal(noise);
+  Tensor latent(ops.context().allocator(), DType::kF32, shape);
+  ops.copy(ConstTensorView(reinterpret_cast<const std::byte*>(noise.data()), DType::kF32, shape,
+                           Device{}),
+           latent);
+  return latent;
+}
+
+// The decoder's frames are contiguous [T', H, W, 3] bytes.
+void hand_over(ConstTensorView rgb, const FrameSink& sink) {
+  const std::int64_t height = rgb.dim(1);
+  const std::int64_t width = rgb.dim(2);
+  const std::size_t frame_bytes = static_cast<std::size_t>(height * width * 3);
+  const std::span<const std::uint8_t> bytes(rgb.data<std::uint8_t>(), rgb.num_bytes());
+  for (std::int64_t t = 0; t < rgb.dim(0); ++t)
+    sink({.rgb = bytes.subspan(static_cast<std::size_t>(t) * frame_bytes, frame_bytes),
+          .width = width,
+          .height = height});
+}
+
+}  // namespace
+
+struct TextToVideo::Impl {
+  Impl(const std::filesystem::path& directory, Context& the_context)
+      : context(the_context),
+        ops(kernels::make_ops(the_context)),
+        config(read_model_config(directory)),
+        tokenizer(directory / "tokenizer",
+                  static_cast<std::int32_t>(config.text_encoder.eos_token_id),
+                  config.text_encoder.vocab_size),
+        text_source(open_safetensors(directory / "text_encoder", "model")),
+        dit_source(open_safetensors(directory / "transformer", "diffusion_pytorch_model")),
+        vae_source(open_safetensors(directory / "vae", "diffusion_pytorch_model")) {}
+
+  // Prompt and, where guidance wants it, negative prompt.
+  std::vector<std::vector<std::int32_t>> tokenize(const VideoRequest& request) const;
+  std::vector<Tensor> encode(const Umt5Encoder& encoder,
+                             const std::vector<std::vector<std::int32_t>>& prompts,
+                             StageTracker& stages);
+  void denoise(const VideoRequest& request, const Dit& dit, const std::vector<Tensor>& encoded,
+               TensorView latent, StageTracker& stages, RunReport& report);
+  void decode(const VideoRequest& request, const VaeDecoder& vae, ConstTensorView latent,
+              const FrameSink& sink, StageTracker& stages);
+
+  Context& context;
+  std::unique_ptr<kernels::Ops> ops;
+  ModelConfig config;
+  Tokenizer tokenizer;
+  std::shared_ptr<const WeightSource> text_source;
+  std::shared_ptr<const WeightSource> dit_source;
+  std::shared_ptr<const WeightSource> vae_source;
+};
+
+std::vector<std::vector<std::int32_t>> TextToVideo::Impl::tokenize(
+    const VideoRequest& request) const {
+  const std::int64_t limit = config.defaults.max_text_tokens;
+  std::vector<std::vector<std::int32_t>> prompts = {tokenizer.encode(request.prompt, limit).ids};
+  if (scheduler::guidance_weights(request.guidance_scale).needs_negative())
+    prompts.push_back(tokenizer.encode(request.negative_prompt, limit).ids);
+  return prompts;
+}
+
+std::vector<Tensor> TextToVideo::Impl::encode(const Umt5Encoder& encoder,
+                                              const std::vector<std::vector<std::int32_t>>& prompts,
+                                              StageTracker& stages) {
+  stages.begin(Stage::kEncodeText, config.text_encoder.num_layers);
+  std::vector<Tensor> encoded = encoder.encode(
+      *ops, prompts, [&stages](std::int64_t done, std::int64_t) { stages.advance(done); });
+  stages.end();
+  return encoded;
+}
+
+void TextToVideo::Impl::denoise(const VideoRequest& request, const Dit& dit,
+                                const std::vector<Tensor>& encoded, TensorView latent,
+                                StageTracker& stages, RunReport& report) {
+  stages.begin(Stage::kDenoise, request.num_steps);
+  const std::int64_t max_tokens = config.defaults.max_text_tokens;
+  const TextContext positive = dit.encode_text(*ops, encoded.front(), max_tokens);
+  const TextContext negative =
+      encoded.size() > 1 ? dit.encode_text(*ops, encoded.back(), max_tokens) : TextContext();
+  GuidedModel model(*ops, dit, latent.shape(), request.attention,
+                    scheduler::guidance_weights(request.guidance_scale), positive, negative);
+  report.num_video_tokens = model.num_tokens();
+
+  const std::vector<scheduler::StepPlan> plans =
+      scheduler::plan_steps(request.solver, request.num_steps, request.shift);
+  DenoiseLoop loop(*ops, latent.shape(), plans);
+  auto step_start = std::chrono::steady_clock::now();
+  const auto velocity = [&](std::int64_t step, const scheduler::StepPlan& plan,
+                            ConstTensorView sample, TensorView out) {
+    model(*ops, sample, plan.timestep, {.step = step, .num_steps = request.num_steps}, out);
+  };
+  const auto step_done = [&](std::int64_t step, ConstTensorView) {
+    const auto now = std::chrono::steady_clock::now();
+    const DensityTotals& density = model.density();
+    const double calls = static_cast<double>(density.calls);
+    report.steps.push_back({.seconds = std::chrono::duration<double>(now - step_start).count(),
+                            .sigma = plans[static_cast<std::size_t>(step)].sigma,
+                            .sparse = density.sparse_calls > 0,
+                            .nominal_density = density.nominal / calls,
+                            .executed_density = density.executed / calls});
+    step_start = now;
+    stages.advance(step + 1);
+  };
+  loop.run(*ops, velocity, latent, step_done);
+  stages.end();
+}
+
+void TextToVideo::Impl::decode(const VideoRequest& request, const VaeDecoder& vae,
+                               ConstTensorView latent, const FrameSink& sink,
+                               StageTracker& stages) {
+  stages.begin(Stage::kDecode, request.num_frames);
+  std::int64_t frames_done = 0;
+  vae.decode(*ops, latent,
+             [&](ConstTensorView rgb) {
+               hand_over(rgb, sink);
+               frames_done += rgb.dim(0);
+               stages.advance(frames_done);
+             },
+             {});
+  stages.end();
+}
+
+TextToVideo::TextToVideo(const std::filesystem::path& model_directory, Context& context)
+    : impl_(std::make_unique<Impl>(model_directory, context)) {}
+
+TextToVideo::~TextToVideo() = default;
+
+const ModelConfig& TextToVideo::config() const { return impl_->config; }
+
+const Tokenizer& TextToVideo::tokenizer() const { return impl_->tokenizer; }
+
+std::string TextToVideo::model_hash() const {
+  return hash_model_directory(impl_->config.directory);
+}
+
+RunReport TextToVideo::generate(const VideoRequest& request, const FrameSink& sink,
+                                const ProgressCallback& progress) {
+  validate(request, impl_->config);
+  Impl& impl = *impl_;
+  RunReport report;
+  StageTracker stages(progress);
+  const std::vector<std::vector<std::int32_t>> prompts = impl.tokenize(request);
+  report.num_prompt_tokens = static_cast<std::int64_t>(prompts.front().size());
+
+  // All three at once, so that a bad tensor shows before minutes of work.
+  stages.begin(Stage::kLoad, 3);
+  Component<Umt5Encoder> text_encoder(impl.text_source, impl.config.text_encoder, impl.context,
+                                      *impl.ops);
+  stages.advance(1);
+  Component<Dit> dit(impl.dit_source, impl.config.transformer, impl.context, *impl.ops);
+  stages.advance(2);
+  Component<VaeDecoder> vae(impl.vae_source, impl.config.vae, impl.context, *impl.ops);
+  stages.end();
+
+  const std::vector<Tensor> encoded = impl.encode(*text_encoder, prompts, stages);
+  text_encoder.unload();
+  Tensor latent = initial_latent(*impl.ops, latent_shape(request, impl.config), request.seed);
+  impl.denoise(request, *dit, encoded, latent, stages, report);
+  dit.unload();
+  impl.context.workspace().trim();
+  impl.decode(request, *vae, latent, sink, stages);
+  impl.context.workspace().trim();
+  report.stages = stages.take_reports();
+  return report;
+}
+
+}  // namespace psagen::engine
