@@ -48,6 +48,8 @@ class VaeDecoder {
   struct Network;
   struct Activations;
 
+  void check_latent(ConstTensorView latent, std::int64_t latent_frames_per_chunk) const;
+
   std::unique_ptr<const Network> network_;
 };
 
