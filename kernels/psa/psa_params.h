@@ -24,8 +24,8 @@ struct PsaParams {
   int query_block = 128;
   int key_block = 128;  // 128, 64 or 32
   LevelSelection selection = LevelSelection::kQuota;
-  // Cumulative upper bound of each level of kPsaLevels, non-decreasing, in [0, 1]: of the importance
-  // (threshold) or of the number of key blocks (quota). What is left is skipped.
+  // Cumulative upper bound of each level of kPsaLevels, non-decreasing, in [0, 1]: of the
+  // importance (threshold) or of the number of key blocks (quota). What is left is skipped.
   std::array<double, 4> level_bounds = {0.10, 0.15, 0.15, 0.35};
   // Threshold only: at least floor(this * key blocks) + 1 blocks at full resolution.
   double min_full_ratio = 0.06;

@@ -1,0 +1,285 @@
+// How much each query block cares about each key block (spec psa.md section 2), and which blocks it
+// therefore keeps.
+//
+// Pooled log-sum-exp, the default: means of 32 queries against the level-8 keys of the pyramid, the
+// very approximation that attention would make at its coarsest; per block of keys the log-sum-exp
+// of (q . k) scale + ln g, averaged over the queries of a query block, then softmax over the row.
+// Sampled, the official code's: a quarter of the queries and keys of each block; per query the best
+// score in each block relative to its best score anywhere, the maximum over the queries, then each
+// row divided by its sum.
+//
+// As in attention, a lane is a query. One task is as many query blocks of one head as fill 32
+// lanes, against all key blocks; it ends with their rows of the block mask.
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <vector>
+
+#include "kernels/core/error.h"
+#include "kernels/cpu/attention_layout.h"
+#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/psa/block_scores.h"
+#include "kernels/cpu/psa/psa_kernels.h"
+#include "kernels/cpu/psa/pyramid_layout.h"
+#include "kernels/psa/level_allocation.h"
+#include "kernels/psa/sampling.h"
+
+namespace psagen::kernels::cpu {
+namespace {
+
+constexpr int kCoarsest = 3;                 // index of level 8
+constexpr std::int64_t kPooledQueries = 32;  // queries averaged into one
+constexpr std::int64_t kTaskLanes = 32;      // aimed at
+constexpr std::int64_t kMaxLanes = 64;       // 256 / 4 sampled queries
+
+// Mean of all keys of a head, from its level-8 rows.
+void mean_key(const HeadPyramid& head, float* mean) {
+  const std::int64_t rows = head.rows(kCoarsest);
+  const std::int64_t width = key_group_width(rows);
+  std::fill(mean, mean + head.depth, 0.0f);
+  for (std::int64_t block = 0; block < head.shape.key_blocks(); ++block) {
+    const float* keys = head.block_keys(kCoarsest, block);
+    const float* weight = head.block_log2_weight(kCoarsest, block);
+    for (std::int64_t first = 0; first < rows; first += width, keys += width * head.depth) {
+      float tokens[kTileGroup];
+      for (std::int64_t r = 0; r < width; ++r) tokens[r] = std::exp2(weight[first + r]);
+      for (std::int64_t column = 0; column < head.depth; ++column)
+        for (std::int64_t r = 0; r < width; ++r)
+          mean[column] += keys[column * width + r] * tokens[r];
+    }
+  }
+  for (std::int64_t column = 0; column < head.depth; ++column)
+    mean[column] /= static_cast<float>(head.shape.num_tokens);
+}
+
+// out[s] = mean of the queries [32 s, 32 s + 32) of a block of `count` queries.
+std::int64_t mean_queries(const float* q, std::int64_t stride, std::int64_t count,
+                          std::int64_t depth, float* out) {
+  std::int64_t means = 0;
+  for (std::int64_t first = 0; first < count; first += kPooledQueries, ++means, out += depth) {
+    const std::int64_t end = std::min(first + kPooledQueries, count);
+    std::copy_n(q + first * stride, depth, out);
+    for (std::int64_t t = first + 1; t < end; ++t)
+      for (std::int64_t column = 0; column < depth; ++column) out[column] += q[t * stride + column];
+    for (std::int64_t column = 0; column < depth; ++column)
+      out[column] /= static_cast<float>(end - first);
+  }
+  return means;
+}
+
+// `count` positions of a block; those past its end stand for its last token.
+std::int64_t gather_rows(const float* rows, std::int64_t stride, std::int64_t tokens,
+                         std::span<const std::int32_t> positions, std::int64_t depth, float* out) {
+  for (const std::int32_t position : positions) {
+    std::copy_n(rows + std::min<std::int64_t>(position, tokens - 1) * stride, depth, out);
+    out += depth;
+  }
+  return static_cast<std::int64_t>(positions.size());
+}
+
+// One row of importance from the scores of lanes [first, first + count) of the task.
+void pooled_row(const float* block_scores, std::int64_t first, std::int64_t count,
+                std::span<float> importance) {
+  float max = -std::numeric_limits<float>::infinity();
+  for (std::size_t j = 0; j < importance.size(); ++j) {
+    const float* lane = block_scores + static_cast<std::int64_t>(j) * kMaxLanes + first;
+    float sum = 0.0f;
+    for (std::int64_t s = 0; s < count; ++s) sum += lane[s];
+    importance[j] = sum / static_cast<float>(count);
+    max = std::max(max, importance[j]);
+  }
+  for (float& value : importance) value = std::exp2(value - max);
+}
+
+void sampled_row(const float* block_scores, std::int64_t count, std::span<float> importance) {
+  float best[kMaxLanes];
+  std::fill_n(best, count, -std::numeric_limits<float>::infinity());
+  for (std::size_t j = 0; j < importance.size(); ++j)
+    for (std::int64_t s = 0; s < count; ++s)
+      best[s] = std::max(best[s], block_scores[static_cast<std::int64_t>(j) * kMaxLanes + s]);
+  for (std::size_t j = 0; j < importance.size(); ++j) {
+    const float* lane = block_scores + static_cast<std::int64_t>(j) * kMaxLanes;
+    float nearest = -std::numeric_limits<float>::infinity();
+    for (std::int64_t s = 0; s < count; ++s) nearest = std::max(nearest, lane[s] - best[s]);
+    importance[j] = std::exp2(nearest);
+  }
+}
+
+void normalise(std::span<float> importance) {
+  double sum = 0.0;
+  for (const float value : importance) sum += value;
+  for (float& value : importance) value = static_cast<float>(value / sum);
+}
+
+// Memory of one thread.
+struct Scratch {
+  Scratch(Workspace::Scope& memory, std::int64_t key_blocks, std::int64_t depth)
+      : rows(memory.take<float>(static_cast<std::size_t>(kMaxLanes * depth))),
+        panels(memory.take<float>(static_cast<std::size_t>(kMaxLanes * depth))),
+        block_scores(memory.take<float>(static_cast<std::size_t>(key_blocks * kMaxLanes))) {
+    const std::size_t blocks = static_cast<std::size_t>(key_blocks);
+    importance = {memory.take<float>(blocks), blocks};
+    levels = {memory.take<std::uint8_t>(blocks), blocks};
+    allocation = {{memory.take<std::int32_t>(blocks), blocks},
+                  {memory.take<double>(blocks), blocks},
+                  {memory.take<double>(blocks), blocks}};
+  }
+
+  float* rows;          // [lanes][depth] pooled or sampled queries
+  float* panels;        // the same as lanes
+  float* block_scores;  // [key block][kMaxLanes]
+  std::span<float> importance;
+  std::span<std::uint8_t> levels;
+  LevelAllocationScratch allocation;
+};
+
+class BlockSelector {
+ public:
+  BlockSelector(Context& context, const SelectBlocksArgs& args, Workspace::Scope& memory)
+      : args_(args),
+        sampled_(args.params.estimator == ImportanceEstimator::kSampled),
+        shape_(args.pyramid.shape),
+        heads_(args.q.dim(2)),
+        depth_(args.q.dim(3)),
+        query_block_(args.params.query_block),
+        lanes_per_block_(query_block_ / (sampled_ ? 4 : kPooledQueries)),
+        blocks_per_task_(std::max<std::int64_t>(1, kTaskLanes / lanes_per_block_)) {
+    for (int i = 0; i < context.num_threads(); ++i)
+      scratch_.emplace_back(memory, shape_.key_blocks(), depth_);
+    if (sampled_)
+      sample_keys(context, memory);
+    else
+      average_keys(context, memory);
+  }
+
+  void run(Context& context) {
+    const std::int64_t tasks =
+        (args_.mask->query_blocks() + blocks_per_task_ - 1) / blocks_per_task_;
+    parallel_for(context, args_.q.dim(0) * heads_ * tasks, 1, [&](std::int64_t task, std::int64_t) {
+      select(task / tasks, task % tasks * blocks_per_task_,
+             scratch_[static_cast<std::size_t>(thread_index())]);
+    });
+  }
+
+ private:
+  const float* row_of(const ConstTensorView& x, std::int64_t head, std::int64_t token) const {
+    return x.data<float>() + head / heads_ * x.stride(0) + token * x.stride(1) +
+           head % heads_ * x.stride(2);
+  }
+
+  void average_keys(Context& context, Workspace::Scope& memory) {
+    const std::int64_t all_heads = args_.q.dim(0) * heads_;
+    keys_ = memory.take<float>(static_cast<std::size_t>(all_heads * depth_));
+    parallel_for(context, all_heads, 1, [&](std::int64_t head, std::int64_t) {
+      mean_key(HeadPyramid(args_.pyramid, head / heads_, head % heads_), keys_ + head * depth_);
+    });
+  }
+
+  void sample_keys(Context& context, Workspace::Scope& memory) {
+    const std::int64_t all_heads = args_.q.dim(0) * heads_;
+    const std::int64_t per_block = shape_.key_block / 4;
+    keys_ = memory.take<float>(
+        static_cast<std::size_t>(all_heads * shape_.key_blocks() * per_block * depth_));
+    for (std::int64_t head = 0; head < all_heads; ++head) {
+      query_positions_.push_back(
+          sampled_positions(args_.params.seed, SampledSide::kQuery, head, query_block_));
+      key_positions_.push_back(
+          sampled_positions(args_.params.seed, SampledSide::kKey, head, shape_.key_block));
+    }
+    parallel_for(
+        context, all_heads * shape_.key_blocks(), 8, [&](std::int64_t begin, std::int64_t end) {
+          Scratch& scratch = scratch_[static_cast<std::size_t>(thread_index())];
+          for (std::int64_t task = begin; task < end; ++task) {
+            const std::int64_t head = task / shape_.key_blocks();
+            const std::int64_t block = task % shape_.key_blocks();
+            gather_rows(row_of(args_.k, head, block * shape_.key_block), args_.k.stride(1),
+                        shape_.block_tokens(block), key_positions_[static_cast<std::size_t>(head)],
+                        depth_, scratch.rows);
+            pack_keys(scratch.rows, depth_, per_block, depth_, keys_ + task * per_block * depth_);
+          }
+        });
+  }
+
+  ScoredKeys scored_keys(std::int64_t head) const {
+    ScoredKeys keys;
+    keys.num_blocks = shape_.key_blocks();
+    keys.depth = depth_;
+    if (sampled_) {
+      keys.keys_per_block = shape_.key_block / 4;
+      keys.keys = keys_ + head * keys.num_blocks * keys.keys_per_block * depth_;
+    } else {
+      const HeadPyramid pyramid(args_.pyramid, head / heads_, head % heads_);
+      keys.keys_per_block = pyramid.rows(kCoarsest);
+      keys.keys = pyramid.block_keys(kCoarsest, 0);
+      keys.log2_weight = pyramid.block_log2_weight(kCoarsest, 0);
+      keys.mean = keys_ + head * depth_;
+    }
+    return keys;
+  }
+
+  // Query blocks from `first` on, as many as belong to the task.
+  void select(std::int64_t head, std::int64_t first, Scratch& scratch) const {
+    const std::int64_t end = std::min(first + blocks_per_task_, args_.mask->query_blocks());
+    std::int64_t lanes = 0;
+    for (std::int64_t block = first; block < end; ++block) {
+      const std::int64_t token = block * query_block_;
+      const std::int64_t tokens = std::min(query_block_, shape_.num_tokens - token);
+      const float* q = row_of(args_.q, head, token);
+      float* rows = scratch.rows + lanes * depth_;
+      lanes += sampled_
+                   ? gather_rows(q, args_.q.stride(1), tokens,
+                                 query_positions_[static_cast<std::size_t>(head)], depth_, rows)
+                   : mean_queries(q, args_.q.stride(1), tokens, depth_, rows);
+    }
+    score_key_blocks(scored_keys(head), scratch.rows, lanes, args_.scale,
+                     sampled_ ? BlockReduction::kMax : BlockReduction::kLogSumExp, scratch.panels,
+                     scratch.block_scores);
+    for (std::int64_t block = first; block < end; ++block) {
+      const std::int64_t lane = (block - first) * lanes_per_block_;
+      if (sampled_)
+        sampled_row(scratch.block_scores, lanes, scratch.importance);
+      else
+        pooled_row(scratch.block_scores, lane, std::min(lanes_per_block_, lanes - lane),
+                   scratch.importance);
+      normalise(scratch.importance);
+      allocate(head, block, scratch);
+    }
+  }
+
+  void allocate(std::int64_t head, std::int64_t query_block, Scratch& scratch) const {
+    const std::int64_t row = head * args_.mask->query_blocks() + query_block;
+    const std::int64_t key_blocks = shape_.key_blocks();
+    if (args_.importance)
+      std::copy(scratch.importance.begin(), scratch.importance.end(),
+                args_.importance.data<float>() + row * key_blocks);
+    std::span<const std::uint8_t> caps;
+    if (args_.params.similarity_cap)
+      caps = {args_.pyramid.level_caps.data<std::uint8_t>() + head * key_blocks,
+              static_cast<std::size_t>(key_blocks)};
+    allocate_levels(scratch.importance, caps, args_.params, scratch.allocation, scratch.levels);
+    args_.mask->set_row(row, scratch.levels);
+  }
+
+  const SelectBlocksArgs& args_;
+  const bool sampled_;
+  const PyramidShape shape_;
+  const std::int64_t heads_;
+  const std::int64_t depth_;
+  const std::int64_t query_block_;
+  const std::int64_t lanes_per_block_;
+  const std::int64_t blocks_per_task_;
+  float* keys_ = nullptr;  // per head: the mean key, or the packed sampled keys
+  std::vector<std::vector<std::int32_t>> query_positions_, key_positions_;  // per head, sampled
+  std::vector<Scratch> scratch_;                                            // per thread
+};
+
+}  // namespace
+
+void select_by_importance(Context& context, const SelectBlocksArgs& args) {
+  Workspace::Scope memory(context.workspace());
+  BlockSelector(context, args, memory).run(context);
+}
+
+}  // namespace psagen::kernels::cpu

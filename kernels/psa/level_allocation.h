@@ -1,0 +1,52 @@
+// From one row of block importance to a level per key block (arXiv 2512.04025 section 3.3; official
+// code utils/transfer_attn_to_mask.py at commit be122cf). The host truth that every back end must
+// match. Differences from the official code, on purpose: sums in double (its 16-bit sums stall),
+// ties go to the lower index, the best block is always at full resolution, and counts are not
+// rounded to what its kernel can merge into a tile.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+
+#include "kernels/psa/psa_params.h"
+
+namespace psagen::kernels {
+
+// Positions in the descending order of importance: level kPsaLevels[i] takes [end[i - 1], end[i]).
+using LevelEnds = std::array<std::int64_t, 4>;
+
+// What the official code does and ours does not; only for comparing against its documented results.
+struct OfficialRounding {
+  // The number of blocks of a level is rounded to a multiple of this (official: a_l).
+  std::array<int, 4> merged_blocks = {1, 1, 1, 1};
+  // Without these two the rule is that of the paper's code before its repairs.
+  bool min_full = true;
+  bool best_block_full = true;
+};
+
+// a_l = ceil(l / (key_block / tile)) for the official kernel's tile of 32 columns.
+OfficialRounding official_rounding(int key_block);
+
+// `cumulative` is the running sum of the descending importance divided by its last value.
+LevelEnds threshold_level_ends(std::span<const double> cumulative, const PsaParams& params,
+                               const OfficialRounding& rounding = {});
+
+// The same for fixed shares of the number of blocks.
+LevelEnds quota_level_ends(std::int64_t key_blocks, const PsaParams& params);
+
+// Scratch of allocate_levels, as many values each as there are key blocks.
+struct LevelAllocationScratch {
+  std::span<std::int32_t> order;
+  std::span<double> weight;
+  std::span<double> cumulative;
+};
+
+// levels[j] in {0, 1, 2, 4, 8} for every key block. Importance is a weight >= 0: NaN and negative
+// values count as 0, and infinite ones leave nothing to the finite ones. `caps` is empty or, for
+// each key block, the coarsest level allowed (1, 2, 4 or 8); it never keeps a skipped block.
+void allocate_levels(std::span<const float> importance, std::span<const std::uint8_t> caps,
+                     const PsaParams& params, const LevelAllocationScratch& scratch,
+                     std::span<std::uint8_t> levels, const OfficialRounding& rounding = {});
+
+}  // namespace psagen::kernels

@@ -1,0 +1,80 @@
+// Arguments of the three ops of pyramid sparse attention (kernels/ops.h), in the order they run.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+
+#include "kernels/core/tensor.h"
+#include "kernels/psa/block_mask.h"
+#include "kernels/psa/psa_params.h"
+
+namespace psagen::kernels {
+
+// Rows of the pyramid of one head: level after level, key block after key block; a block of n
+// tokens has n / l rows at level l, row u the mean of its tokens [u l, u l + l). In the last block,
+// which may be part-filled, a row averages the tokens there are, and rows without any are absent.
+struct PyramidShape {
+  std::int64_t num_tokens = 0;
+  int key_block = 128;
+
+  std::int64_t key_blocks() const { return (num_tokens + key_block - 1) / key_block; }
+  std::int64_t block_tokens(std::int64_t block) const {
+    return std::min<std::int64_t>(key_block, num_tokens - block * key_block);
+  }
+  std::int64_t block_rows(std::int64_t block, int level) const {
+    return (block_tokens(block) + level - 1) / level;
+  }
+  // The first row of a block at level kPsaLevels[level_index].
+  std::int64_t row_begin(int level_index, std::int64_t block) const {
+    std::int64_t begin = 0;
+    for (int i = 0; i < level_index; ++i)
+      begin += key_blocks() * (key_block / kPsaLevels[static_cast<std::size_t>(i)]);
+    return begin + block * (key_block / kPsaLevels[static_cast<std::size_t>(level_index)]);
+  }
+  std::int64_t total_rows() const { return row_begin(3, key_blocks()); }
+};
+
+// Means over the g tokens of each row, summed in float32 and rounded once. The rows of a block are
+// one piece of memory; the order of the numbers inside it is what the back end likes best
+// (kernels/cpu/psa/pyramid_layout.h).
+struct Pyramid {
+  PyramidShape shape;
+  TensorView keys;         // [B, N, R, D] float32, R = shape.total_rows()
+  TensorView values;       // [B, N, R, D]
+  TensorView log2_weight;  // [R] log2 g; -inf where the row is absent
+  // The coarsest level (1, 2, 4, 8) at which the keys of each block still agree, optional:
+  // similarity 2, 4, 8 = mean cosine of the first and last key of each group of 2, 4, 8.
+  TensorView level_caps;  // [B, N, key blocks] U8
+};
+
+struct BuildPyramidArgs {
+  ConstTensorView k;                                 // [B, L, N, D], last dimension unit-stride
+  ConstTensorView v;                                 // [B, L, N, D]
+  std::array<double, 3> similarity_thresholds = {};  // of levels 2, 4, 8; with level_caps only
+  Pyramid pyramid;                                   // out
+};
+
+struct SelectBlocksArgs {
+  ConstTensorView q;  // [B, L, N, D]
+  ConstTensorView k;  // [B, L, N, D]; what the sampled estimator looks at
+  Pyramid pyramid;    // of k
+  double scale = 1.0;
+  PsaParams params;
+  TensorView importance;      // [B, N, query blocks, key blocks] float32, optional: rows sum to 1
+  BlockMask* mask = nullptr;  // out; of the right size
+};
+
+struct SparseAttentionArgs {
+  ConstTensorView q;  // [B, L, N, D]
+  Pyramid pyramid;
+  const BlockMask* mask = nullptr;
+  double scale = 1.0;
+  int query_block = 128;
+  TensorView out;  // [B, L, N, D]; zeros for a query block without key blocks
+  TensorView lse;  // [B, N, L] float32, optional; -inf for a query block without key blocks
+  // Score columns computed, padding included, over those dense attention computes; optional.
+  double* executed_density = nullptr;
+};
+
+}  // namespace psagen::kernels

@@ -1,0 +1,41 @@
+#include "kernels/psa/psa_params.h"
+
+#include <string>
+
+#include "kernels/core/error.h"
+#include "kernels/psa/pyramid_sparse_attention.h"
+
+namespace psagen::kernels {
+namespace {
+
+void check_share(const char* field, double value) {
+  PSAGEN_CHECK(value >= 0.0 && value <= 1.0, ErrorCode::kInvalidArgument, "psa: ", field, " is ",
+               value, "; it must be between 0 and 1");
+}
+
+}  // namespace
+
+void validate(const PsaParams& params) {
+  PSAGEN_CHECK(
+      params.query_block >= 32 && params.query_block <= 256 && params.query_block % 32 == 0,
+      ErrorCode::kInvalidArgument, "psa: query_block is ", params.query_block,
+      "; it must be a multiple of 32 up to 256");
+  PSAGEN_CHECK(params.key_block == 32 || params.key_block == 64 || params.key_block == 128,
+               ErrorCode::kInvalidArgument, "psa: key_block is ", params.key_block,
+               "; it must be 32, 64 or 128");
+  for (std::size_t i = 0; i < params.level_bounds.size(); ++i) {
+    check_share("level_bounds", params.level_bounds[i]);
+    PSAGEN_CHECK(i == 0 || params.level_bounds[i] >= params.level_bounds[i - 1],
+                 ErrorCode::kInvalidArgument, "psa: level_bounds must not decrease, but ",
+                 params.level_bounds[i], " follows ", params.level_bounds[i - 1]);
+  }
+  PSAGEN_CHECK(params.level_bounds.back() > 0.0, ErrorCode::kInvalidArgument,
+               "psa: level_bounds are all 0, so every block would be skipped");
+  check_share("min_full_ratio", params.min_full_ratio);
+  for (const double threshold : params.similarity_thresholds)
+    PSAGEN_CHECK(threshold >= -1.0 && threshold <= 1.0, ErrorCode::kInvalidArgument,
+                 "psa: a value of similarity_thresholds is ", threshold,
+                 "; cosines are between -1 and 1");
+}
+
+}  // namespace psagen::kernels
