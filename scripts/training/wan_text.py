@@ -1,7 +1,5 @@
 """The UMT5 encoder for training, tensor names as in transformers' UMT5EncoderModel."""
 
-
-
 import torch
 import torch.nn.functional as F
 from torch import nn
