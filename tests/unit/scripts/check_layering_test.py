@@ -36,6 +36,7 @@ class RuleTest(unittest.TestCase):
 
     def test_includes_start_at_the_root(self):
         self.breaks("engine/nn/a.cc", '#include "norm.h"', "start at the root")
+        self.keeps("app/version.cc", '#include "commit.h"')
 
     def test_private_folders(self):
         self.breaks("engine/nn/a.cc", '#include "kernels/cpu/cpu_ops.h"', "private")
