@@ -4,11 +4,8 @@
 #include "hwy/targets.h"
 
 namespace psagen::kernels::cpu {
-namespace {
 
-void use_supported_targets() { hwy::GetChosenTarget().Update(hwy::SupportedTargets()); }
-
-}  // namespace
+void choose_simd_target() { hwy::GetChosenTarget().Update(hwy::SupportedTargets()); }
 
 void limit_simd_target(SimdTarget target) {
   hwy::SetSupportedTargetsForTest(0);
@@ -19,7 +16,7 @@ void limit_simd_target(SimdTarget target) {
   } else if (target == SimdTarget::kBaseline) {
     hwy::SetSupportedTargetsForTest(HWY_STATIC_TARGET);
   }
-  use_supported_targets();
+  choose_simd_target();
 }
 
 const char* simd_target_name() {

@@ -10,6 +10,10 @@ enum class SimdTarget { kBest, kAvx2, kBaseline };
 // while an op runs.
 void limit_simd_target(SimdTarget target);
 
+// Fixes the target for what runs from now on; made once per back end, so that no kernel call has
+// to.
+void choose_simd_target();
+
 // Name of the target in use, as Highway spells it ("AVX3", "AVX2", "SCALAR").
 const char* simd_target_name();
 

@@ -1,0 +1,160 @@
+#include "kernels/cpu/norm.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/core/row_view.h"
+#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/widen.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/norm.cc"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+#include "kernels/cpu/reduce-inl.h"
+
+#ifndef PSAGEN_KERNELS_CPU_NORM_ROWS
+#define PSAGEN_KERNELS_CPU_NORM_ROWS
+namespace psagen::kernels::cpu {
+
+// y = (x - mean) * inverse * gamma + beta, then * (1 + scale) + shift; null pointers stand for 1
+// and 0.
+struct LayerNormRow {
+  const float* gamma;
+  const float* beta;
+  const float* scale;
+  const float* shift;
+  double eps;
+};
+
+}  // namespace psagen::kernels::cpu
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace psagen::kernels::cpu::HWY_NAMESPACE {
+
+void rms_norm_row(const float* x, const float* gamma, std::int64_t width, double eps, float* y) {
+  const FloatTag d;
+  const double mean = row_sum_of_squares(d, x, width) / static_cast<double>(width);
+  const FloatVec inverse = hn::Set(d, static_cast<float>(1.0 / std::sqrt(mean + eps)));
+  for (std::int64_t i = 0; i < width; i += float_lanes()) {
+    const FloatVec value = hn::Mul(load_floats(d, x + i, width - i), inverse);
+    store_floats(hn::Mul(value, load_floats(d, gamma + i, width - i)), d, y + i, width - i);
+  }
+}
+
+HWY_INLINE double centred_variance(FloatTag d, const float* x, std::int64_t width, float mean) {
+  const FloatVec centre = hn::Set(d, mean);
+  FloatVec sum = hn::Zero(d);
+  const std::int64_t lanes = float_lanes();
+  std::int64_t i = 0;
+  for (; i + lanes <= width; i += lanes) {
+    const FloatVec difference = hn::Sub(hn::LoadU(d, x + i), centre);
+    sum = hn::MulAdd(difference, difference, sum);
+  }
+  double total = join_lanes(d, sum);
+  for (; i < width; ++i) total += static_cast<double>(x[i] - mean) * (x[i] - mean);
+  return total / static_cast<double>(width);
+}
+
+void layer_norm_row(const float* x, const LayerNormRow& row, std::int64_t width, float* y) {
+  const FloatTag d;
+  const float mean = static_cast<float>(row_sum(d, x, width) / static_cast<double>(width));
+  const double variance = centred_variance(d, x, width, mean);
+  const FloatVec centre = hn::Set(d, mean);
+  const FloatVec inverse = hn::Set(d, static_cast<float>(1.0 / std::sqrt(variance + row.eps)));
+  const FloatVec one = hn::Set(d, 1.0f);
+  for (std::int64_t i = 0; i < width; i += float_lanes()) {
+    const std::int64_t left = width - i;
+    FloatVec value = hn::Mul(hn::Sub(load_floats(d, x + i, left), centre), inverse);
+    if (row.gamma != nullptr)
+      value = hn::MulAdd(value, load_floats(d, row.gamma + i, left),
+                         load_floats(d, row.beta + i, left));
+    if (row.scale != nullptr)
+      value = hn::MulAdd(value, hn::Add(one, load_floats(d, row.scale + i, left)),
+                         load_floats(d, row.shift + i, left));
+    store_floats(value, d, y + i, left);
+  }
+}
+
+void channel_norm_row(const float* x, const float* gamma, std::int64_t width, bool with_silu,
+                      float* y) {
+  const FloatTag d;
+  const double norm = std::sqrt(row_sum_of_squares(d, x, width));
+  const FloatVec factor =
+      hn::Set(d, static_cast<float>(std::sqrt(static_cast<double>(width)) / std::max(norm, 1e-12)));
+  for (std::int64_t i = 0; i < width; i += float_lanes()) {
+    FloatVec value = hn::Mul(load_floats(d, x + i, width - i), factor);
+    value = hn::Mul(value, load_floats(d, gamma + i, width - i));
+    if (with_silu) value = silu(d, value);
+    store_floats(value, d, y + i, width - i);
+  }
+}
+
+}  // namespace psagen::kernels::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace psagen::kernels::cpu {
+namespace {
+
+HWY_EXPORT(rms_norm_row);
+HWY_EXPORT(layer_norm_row);
+HWY_EXPORT(channel_norm_row);
+
+// Rows that make a piece of work worth handing to a thread.
+std::int64_t row_grain(std::int64_t width) {
+  return std::max<std::int64_t>(1, 16384 / std::max<std::int64_t>(width, 1));
+}
+
+}  // namespace
+
+void rms_norm(Context& context, const RmsNormArgs& args) {
+  Workspace::Scope scratch(context.workspace());
+  const float* gamma = as_floats(args.gamma, scratch);
+  const auto x = row_view<float>(args.x);
+  const auto y = row_view<float>(args.y);
+  const auto norm = HWY_DYNAMIC_DISPATCH(rms_norm_row);
+  parallel_for(context, x.num_rows(), row_grain(x.width),
+               [&](std::int64_t begin, std::int64_t end) {
+                 for (std::int64_t i = begin; i < end; ++i)
+                   norm(x.row(i), gamma, x.width, args.eps, y.row(i));
+               });
+}
+
+void layer_norm(Context& context, const LayerNormArgs& args) {
+  Workspace::Scope scratch(context.workspace());
+  const float* gamma = as_floats(args.gamma, scratch);
+  const float* beta = as_floats(args.beta, scratch);
+  const auto x = row_view<float>(args.x);
+  const auto y = row_view<float>(args.y);
+  const auto norm = HWY_DYNAMIC_DISPATCH(layer_norm_row);
+  const auto modulation = [](const ConstTensorView& view, std::int64_t batch) {
+    return view ? view.data<float>() + batch * view.stride(0) : nullptr;
+  };
+  parallel_for(context, x.num_rows(), row_grain(x.width),
+               [&](std::int64_t begin, std::int64_t end) {
+                 for (std::int64_t i = begin; i < end; ++i) {
+                   const std::int64_t batch = i / x.rows;
+                   const LayerNormRow row{gamma, beta, modulation(args.scale, batch),
+                                          modulation(args.shift, batch), args.eps};
+                   norm(x.row(i), row, x.width, y.row(i));
+                 }
+               });
+}
+
+void channel_norm(Context& context, const ChannelNormArgs& args) {
+  Workspace::Scope scratch(context.workspace());
+  const float* gamma = as_floats(args.gamma, scratch);
+  const auto x = join_batches(row_view<float>(args.x));
+  const auto y = join_batches(row_view<float>(args.y));
+  const auto norm = HWY_DYNAMIC_DISPATCH(channel_norm_row);
+  parallel_for(context, x.num_rows(), row_grain(x.width),
+               [&](std::int64_t begin, std::int64_t end) {
+                 for (std::int64_t i = begin; i < end; ++i)
+                   norm(x.row(i), gamma, x.width, args.silu, y.row(i));
+               });
+}
+
+}  // namespace psagen::kernels::cpu
+#endif  // HWY_ONCE
