@@ -90,7 +90,6 @@ class Mp4Writer : public VideoWriter {
     codec_->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
     AVDictionary* settings = nullptr;
     if (encoder_->id == AV_CODEC_ID_H264) {
-      codec_->profile = FF_PROFILE_H264_HIGH;
       av_dict_set(&settings, "profile", "high", 0);
       av_dict_set(&settings, "preset", "medium", 0);
       av_dict_set_int(&settings, "crf", options_.crf, 0);

@@ -1,0 +1,219 @@
+#include "app/command_generate.h"
+
+#include <chrono>
+
+#include "app/help_page.h"
+#include "app/model_directory.h"
+#include "app/options.h"
+#include "app/output_files.h"
+#include "app/report.h"
+#include "app/settings.h"
+#include "app/version.h"
+#include "engine/media/partial_file.h"
+
+namespace psagen::app {
+
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// The last (or first) `count` characters of a text, whole ones, with dots where more there is.
+std::string tail(const std::string& text, std::size_t count) {
+  std::size_t begin = text.size() > count ? text.size() - count : 0;
+  while (begin < text.size() && (static_cast<unsigned char>(text[begin]) & 0xC0) == 0x80) ++begin;
+  return (begin > 0 ? "..." : "") + text.substr(begin);
+}
+
+std::string head(const std::string& text, std::size_t count) {
+  std::size_t end = std::min(text.size(), count);
+  while (end > 0 && end < text.size() && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80)
+    --end;
+  return text.substr(0, end) + (end < text.size() ? "..." : "");
+}
+
+// Reads both prompts as the model will, so that text that is not UTF-8 shows now, and says where a
+// long one is cut.
+void check_prompts(const engine::VideoRequest& request, const engine::TextToVideo& pipeline,
+                   Console& console) {
+  constexpr std::size_t kShown = 60;
+  const std::int64_t limit = pipeline.config().defaults.max_text_tokens;
+  struct Prompt {
+    const char* name;
+    const std::string& text;
+    bool is_used;
+  };
+  for (const Prompt& prompt :
+       {Prompt{"prompt", request.prompt, true},
+        Prompt{"negative prompt", request.negative_prompt, request.guidance_scale > 1.0}}) {
+    const engine::TokenizedPrompt tokens = pipeline.tokenizer().encode(prompt.text, limit);
+    if (!tokens.truncated || !prompt.is_used) continue;
+    const std::string cut =
+        tokens.cleaned.substr(std::min(tokens.kept.size(), tokens.cleaned.size()));
+    console.warning(concat("the ", prompt.name, " is longer than the model's ", limit,
+                           " tokens; what follows the bar is not read: ", tail(tokens.kept, kShown),
+                           " | ", head(cut, kShown)));
+  }
+}
+
+// A video is repeated exactly only with the model that made it.
+void check_model(const RunRecord& record, const std::string& hash, const std::string& name,
+                 bool is_chosen, Console& console) {
+  if (record.model_hash == hash) return;
+  const std::string text =
+      concat("the video was made with model ", record.model_name, " (",
+             record.model_hash.substr(0, 12), "), this is ", name, " (", hash.substr(0, 12), ")");
+  PSAGEN_CHECK(is_chosen, ErrorCode::kInvalidArgument, text,
+               "; name that model with --model, or another one to take its settings only");
+  console.warning(text + ": only its settings are repeated");
+}
+
+void describe(const engine::VideoRequest& request, const engine::ModelConfig& model, double fps,
+              int num_threads, Console& console) {
+  console.note(concat("model ", model.name, ", ", request.width, "x", request.height, ", ",
+                      request.num_frames, " frames at ", fps, " per second, ", request.num_steps,
+                      " steps (", scheduler::solver_name(request.solver), "), guidance ",
+                      request.guidance_scale, ", attention ", request.attention.spec, ", ",
+                      num_threads, num_threads == 1 ? " thread" : " threads", ", seed ",
+                      request.seed));
+}
+
+// One run, its parts made in the order in which they can fail.
+class Run {
+ public:
+  Run(const GenerateOptions& flags, Invocation& invocation) : invocation_(invocation) {
+    read_options(flags);
+    open_model();
+    decide();
+  }
+
+  void make_video() {
+    invocation_.phase = Phase::kFiles;
+    const Clock::time_point start = Clock::now();
+    RunFacts facts;
+    facts.report = pipeline_->generate(
+        request_, [this](const engine::Frame& frame) { outputs_->write(frame); },
+        [this](const engine::Progress& progress) { return tell(progress); });
+    finish_outputs(facts.report);
+    facts.seconds = seconds_since(start);
+    facts.record = record_;
+    facts.model_directory = pipeline_->config().directory;
+    facts.num_threads = context_->num_threads();
+    facts.outputs = outputs_->paths();
+    if (options_.report) {
+      write_report(*options_.report, facts, options_.overwrite.value_or(false));
+      facts.outputs.push_back(*options_.report);
+    }
+    invocation_.console.finished(
+        {outputs_->paths(), request_.seed, facts.report.stages, facts.seconds});
+  }
+
+ private:
+  void read_options(const GenerateOptions& flags) {
+    invocation_.console.set_style(parse_progress(flags.progress.value_or("auto")));
+    invocation_.phase = Phase::kFiles;
+    const GivenOptions given = gather_options(flags);
+    invocation_.phase = Phase::kSettings;
+    options_ = given.options;
+    source_ = given.record;
+    invocation_.console.set_style(parse_progress(options_.progress.value_or("auto")));
+    prompt_ = resolve_prompt(options_);
+    context_.emplace(resolve_context(options_));
+    // Names are checked before the model is opened.
+    scheduler::parse_solver(options_.sampler.value_or("unipc"));
+    engine::parse_attention(options_.attention.value_or("dense"));
+  }
+
+  void open_model() {
+    invocation_.phase = Phase::kFiles;
+    const fs::path directory =
+        options_.model ? fs::path(*options_.model) : default_model_directory();
+    pipeline_.emplace(directory, *context_);
+    record_.version = program_version();
+    record_.commit = program_commit();
+    record_.model_name = pipeline_->config().name;
+    record_.model_hash = pipeline_->model_hash();
+    if (source_) {
+      check_model(*source_, record_.model_hash, record_.model_name, options_.model.has_value(),
+                  invocation_.console);
+    }
+    invocation_.phase = Phase::kSettings;
+  }
+
+  void decide() {
+    request_ = resolve_request(options_, prompt_, pipeline_->config());
+    const double fps = resolve_fps(options_, pipeline_->config());
+    engine::validate(request_, pipeline_->config());
+    check_prompts(request_, *pipeline_, invocation_.console);
+    record_.settings = record_of(request_, fps);
+    const bool overwrite = options_.overwrite.value_or(false);
+    engine::VideoOptions video;
+    video.width = request_.width;
+    video.height = request_.height;
+    video.fps = fps;
+    video.num_frames = request_.num_frames;
+    video.comment = to_json(record_);
+    video.overwrite = overwrite;
+    outputs_.emplace(options_, video, prompt_, request_.seed);
+    for (const fs::path& path : outputs_->paths()) invocation_.interrupt.remove_unfinished(path);
+    if (options_.report) engine::check_new_file(*options_.report, overwrite);
+    describe(request_, pipeline_->config(), fps, context_->num_threads(), invocation_.console);
+  }
+
+  bool tell(const engine::Progress& progress) {
+    invocation_.console.progress(progress);
+    return !invocation_.interrupt.requested();
+  }
+
+  // Frames are written while the decoder runs; the report tells the two apart.
+  void finish_outputs(engine::RunReport& report) {
+    PSAGEN_CHECK(tell({engine::Stage::kWrite, 0, 1, outputs_->seconds()}), ErrorCode::kCancelled,
+                 "interrupted");
+    const double seconds_in_decode = outputs_->seconds();
+    outputs_->finish();
+    engine::StageReport write{engine::Stage::kWrite, outputs_->seconds(), 0};
+    for (engine::StageReport& stage : report.stages) {
+      if (stage.stage != engine::Stage::kDecode) continue;
+      stage.seconds -= seconds_in_decode;
+      write.peak_bytes = stage.peak_bytes;
+    }
+    report.stages.push_back(write);
+    tell({engine::Stage::kWrite, 1, 1, outputs_->seconds()});
+    if (!outputs_->note().empty()) invocation_.console.warning(outputs_->note());
+  }
+
+  Invocation& invocation_;
+  GenerateOptions options_;
+  std::optional<RunRecord> source_;  // of --from
+  std::string prompt_;
+  std::optional<Context> context_;
+  std::optional<engine::TextToVideo> pipeline_;
+  engine::VideoRequest request_;
+  RunRecord record_;  // of this run
+  std::optional<OutputFiles> outputs_;
+};
+
+}  // namespace
+
+std::string generate_help() {
+  const std::vector<FieldText> fields = field_texts(generate_table());
+  return "psa-gen turns a sentence into a short video.\n\n"
+         "  psa-gen --prompt \"a red circle moves right on a plain grey background\"\n" +
+         flag_section(fields) + exit_code_section();
+}
+
+void run_generate(std::span<const std::string> arguments, Invocation& invocation) {
+  const GenerateOptions flags = parse_options(arguments);
+  if (flags.help.value_or(false)) return invocation.console.page(generate_help());
+  if (flags.version.value_or(false)) {
+    return invocation.console.page(
+        concat("psa-gen ", program_version(), " (", program_commit(), ")\n"));
+  }
+  Run(flags, invocation).make_video();
+}
+
+}  // namespace psagen::app

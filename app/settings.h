@@ -1,0 +1,37 @@
+// From what the user gave to what the pipeline is asked for.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "app/options.h"
+#include "app/run_record.h"
+#include "engine/pipeline/text_to_video.h"
+#include "kernels/core/context.h"
+
+namespace psagen::app {
+
+// Flags over --config over --from: one set of options, and the record --from named.
+struct GivenOptions {
+  GenerateOptions options;
+  std::optional<RunRecord> record;
+};
+GivenOptions gather_options(const GenerateOptions& flags);
+
+// The prompt, or the text of --prompt-file without its byte order mark and trailing white space.
+// Throws Error: neither given, empty, unreadable.
+std::string resolve_prompt(const GenerateOptions& options);
+
+// Threads and device. Throws Error(kInvalidArgument) for an unknown device.
+ContextOptions resolve_context(const GenerateOptions& options);
+
+// Everything the user left open comes from the model's defaults; a missing seed is drawn at random.
+engine::VideoRequest resolve_request(const GenerateOptions& options, const std::string& prompt,
+                                     const engine::ModelConfig& model);
+double resolve_fps(const GenerateOptions& options, const engine::ModelConfig& model);
+
+// The fields of Scope::kRecord that say exactly this request.
+GenerateOptions record_of(const engine::VideoRequest& request, double fps);
+
+}  // namespace psagen::app
