@@ -64,8 +64,12 @@ std::string binary_size(std::size_t bytes) {
 
 // "1234567" -> "1,234,567".
 std::string with_commas(std::int64_t value) {
-  std::string text = std::to_string(value);
-  for (std::size_t place = text.size(); place > 3; place -= 3) text.insert(place - 3, ",");
+  const std::string digits = std::to_string(value);
+  std::string text;
+  for (std::size_t i = 0; i < digits.size(); ++i) {
+    if (i > 0 && (digits.size() - i) % 3 == 0) text += ',';
+    text += digits[i];
+  }
   return text;
 }
 

@@ -45,9 +45,9 @@ std::string padded(std::string text, std::size_t width) {
 
 std::string progress_text(const engine::Progress& progress) {
   std::string text = concat(progress.done, "/", progress.total);
-  if (progress.done > 0) text += ", " + duration_text(progress.seconds);
+  if (progress.done > 0) text += concat(", ", duration_text(progress.seconds));
   if (progress.done > 0 && !is_at_end(progress)) {
-    text += ", about " + duration_text(seconds_left(progress)) + " left";
+    text += concat(", about ", duration_text(seconds_left(progress)), " left");
   }
   return text;
 }
@@ -147,7 +147,7 @@ void Console::draw_bar(const engine::Progress& progress) {
     const auto share = static_cast<double>(progress.done) /
                        static_cast<double>(std::max<std::int64_t>(progress.total, 1));
     const auto full = static_cast<std::size_t>(static_cast<double>(width) * std::min(share, 1.0));
-    line += "[" + std::string(full, '#') + std::string(width - full, '.') + "] ";
+    line += concat("[", std::string(full, '#'), std::string(width - full, '.'), "] ");
   }
   // Back to the first column, the line, and away with what a longer one left behind.
   std::fprintf(err_, "\r%s\x1b[K", (line + text).c_str());
