@@ -56,7 +56,7 @@ HWY_INLINE void reset_panel(std::int64_t depth, const AttentionPanel& panel) {
 }
 
 // kBlockRows rows of out[row][lane] += sum over k of scalars[8 k + row] * vectors[k][lane]: scores
-// from keys and queries, or output from values and weights. `start` holds the rows' first values.
+// from keys and queries, or output from values and weights.
 HWY_INLINE void multiply_block(FloatTag d, const float* HWY_RESTRICT scalars,
                                const float* HWY_RESTRICT vectors, std::int64_t count,
                                FloatVec (&acc)[kBlockRows][2]) {
@@ -75,30 +75,33 @@ HWY_INLINE void multiply_block(FloatTag d, const float* HWY_RESTRICT scalars,
   }
 }
 
-// scores[key][lane] = start + q . k for kBlockRows keys; max0 and max1 take in what was found.
+// scores[key][lane] = q . k + weight for kBlockRows keys; max0 and max1 take in what was found. The
+// weight comes last: sums that start with it would be rounded to its size at every step.
 HWY_INLINE void score_block(FloatTag d, const AttentionTile& tile, std::int64_t first_key,
                             const float* HWY_RESTRICT queries, std::int64_t depth,
                             float* HWY_RESTRICT scores, FloatVec& max0, FloatVec& max1) {
   const std::int64_t step = static_cast<std::int64_t>(hn::Lanes(d));
   FloatVec acc[kBlockRows][2];
 #pragma GCC unroll 8
-  for (int row = 0; row < kBlockRows; ++row) {
-    if (tile.log2_bias != nullptr) {
-      const float* bias = tile.log2_bias + (first_key + row) * 2 * step;
-      acc[row][0] = hn::Load(d, bias);
-      acc[row][1] = hn::Load(d, bias + step);
-    } else {
-      acc[row][0] = acc[row][1] = hn::Set(d, tile.log2_weight[first_key + row]);
-    }
-  }
+  for (int row = 0; row < kBlockRows; ++row) acc[row][0] = acc[row][1] = hn::Zero(d);
   const float* keys = tile.keys + first_key / kTileGroup * kTileGroup * depth;
   multiply_block(d, keys + first_key % kTileGroup, queries, depth, acc);
 #pragma GCC unroll 8
   for (int row = 0; row < kBlockRows; ++row) {
-    max0 = hn::Max(max0, acc[row][0]);
-    max1 = hn::Max(max1, acc[row][1]);
-    hn::Store(acc[row][0], d, scores + (first_key + row) * 2 * step);
-    hn::Store(acc[row][1], d, scores + (first_key + row) * 2 * step + step);
+    const std::int64_t key = first_key + row;
+    FloatVec weight0, weight1;
+    if (tile.log2_bias != nullptr) {
+      weight0 = hn::Load(d, tile.log2_bias + key * 2 * step);
+      weight1 = hn::Load(d, tile.log2_bias + key * 2 * step + step);
+    } else {
+      weight0 = weight1 = hn::Set(d, tile.log2_weight[key]);
+    }
+    const FloatVec score0 = hn::Add(acc[row][0], weight0);
+    const FloatVec score1 = hn::Add(acc[row][1], weight1);
+    max0 = hn::Max(max0, score0);
+    max1 = hn::Max(max1, score1);
+    hn::Store(score0, d, scores + key * 2 * step);
+    hn::Store(score1, d, scores + key * 2 * step + step);
   }
 }
 

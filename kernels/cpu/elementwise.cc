@@ -62,8 +62,6 @@ HWY_EXPORT(gelu_row);
 HWY_EXPORT(silu_row);
 HWY_EXPORT(rgb8_row);
 
-constexpr std::int64_t kPiece = 16384;  // elements that make work worth handing to a thread
-
 // A contiguous view is one row: pieces are then cut regardless of the shape.
 template <typename T>
 RowView<T> flatten(RowView<T> view, bool contiguous) {
@@ -77,12 +75,11 @@ RowView<T> flatten(RowView<T> view, bool contiguous) {
 template <typename Body>
 void for_pieces(const Context& context, std::int64_t rows, std::int64_t width, const Body& body) {
   if (rows == 1) {
-    parallel_for(context, width, kPiece,
+    parallel_for(context, width, kElementGrain,
                  [&](std::int64_t begin, std::int64_t end) { body(0, begin, end); });
     return;
   }
-  const std::int64_t grain = std::max<std::int64_t>(1, kPiece / std::max<std::int64_t>(width, 1));
-  parallel_for(context, rows, grain, [&](std::int64_t first, std::int64_t last) {
+  parallel_for(context, rows, row_grain(width), [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t row = first; row < last; ++row) body(row, 0, width);
   });
 }
@@ -127,7 +124,7 @@ void embedding(Context& context, const EmbeddingArgs& args) {
   const auto y = join_batches(row_view<float>(args.y));
   const std::int64_t width = args.table.dim(1);
   const std::size_t row_bytes = static_cast<std::size_t>(width) * dtype_size(args.table.dtype());
-  parallel_for(context, static_cast<std::int64_t>(args.ids.size()), 8,
+  parallel_for(context, static_cast<std::int64_t>(args.ids.size()), row_grain(width),
                [&](std::int64_t begin, std::int64_t end) {
                  for (std::int64_t i = begin; i < end; ++i) {
                    const auto id = static_cast<std::size_t>(args.ids[static_cast<std::size_t>(i)]);
@@ -162,9 +159,9 @@ void to_rgb8(Context& context, const ToRgb8Args& args) {
   const float* x = args.x.data<float>();
   std::uint8_t* rgb = args.rgb.data<std::uint8_t>();
   const auto convert = HWY_DYNAMIC_DISPATCH(rgb8_row);
-  parallel_for(context, args.x.num_elements(), kPiece, [&](std::int64_t begin, std::int64_t end) {
-    convert(x + begin, end - begin, rgb + begin);
-  });
+  parallel_for(
+      context, args.x.num_elements(), kElementGrain,
+      [&](std::int64_t begin, std::int64_t end) { convert(x + begin, end - begin, rgb + begin); });
 }
 
 }  // namespace psagen::kernels::cpu

@@ -228,7 +228,7 @@ void linear_tiles(Context& context, const LinearRows& rows, const float* weight,
 }
 
 void linear_many_rows(Context& context, const LinearArgs& args, const LinearRows& rows) {
-  set_library_threads(context);
+  const LibraryThreads threads(1);  // a tile is one thread's work, also where there is one tile
   const std::int64_t depth = rows.x.width, columns = rows.y.width;
   Workspace::Scope memory(context.workspace());
   float* scratch = nullptr;

@@ -102,11 +102,6 @@ HWY_EXPORT(rms_norm_row);
 HWY_EXPORT(layer_norm_row);
 HWY_EXPORT(channel_norm_row);
 
-// Rows that make a piece of work worth handing to a thread.
-std::int64_t row_grain(std::int64_t width) {
-  return std::max<std::int64_t>(1, 16384 / std::max<std::int64_t>(width, 1));
-}
-
 }  // namespace
 
 void rms_norm(Context& context, const RmsNormArgs& args) {

@@ -106,7 +106,7 @@ struct ConvolutionWeights::Layouts {
 ConvolutionWeights::ConvolutionWeights(Context& context, ConvolutionShape shape,
                                        const float* weight, const float* bias)
     : layouts_(std::make_unique<Layouts>(context)) {
-  set_library_threads(context);
+  const LibraryThreads threads(context.num_threads());
   try {
     const memory::desc plain(weight_dims(shape), memory::data_type::f32, memory::format_tag::oidhw);
     // The library takes a mutable pointer, but reads only.
@@ -159,7 +159,7 @@ ConvolutionCache::Compiled& ConvolutionCache::find_or_compile(const ConvolutionS
 
 void ConvolutionCache::run(const ConvolutionShape& shape, const ConvolutionWeights& weights,
                            const float* x, float* y) {
-  set_library_threads(context_);
+  const LibraryThreads threads(context_.num_threads());
   try {
     Compiled& compiled = find_or_compile(shape);
     Workspace::Scope scratch(context_.workspace());

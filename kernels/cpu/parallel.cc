@@ -4,7 +4,11 @@
 
 namespace psagen::kernels::cpu {
 
-void set_library_threads(const Context& context) { omp_set_num_threads(context.num_threads()); }
+LibraryThreads::LibraryThreads(int count) : previous_(omp_get_max_threads()) {
+  omp_set_num_threads(count);
+}
+
+LibraryThreads::~LibraryThreads() { omp_set_num_threads(previous_); }
 
 int thread_index() { return omp_get_thread_num(); }
 

@@ -12,12 +12,27 @@
 
 namespace psagen::kernels::cpu {
 
-// The OpenMP threads oneDNN will use when called from this thread. The setting belongs to the
-// calling thread, so every op that calls oneDNN makes it anew.
-void set_library_threads(const Context& context);
+// How many threads oneDNN uses when called from this thread, while the object lives. The setting
+// belongs to the calling thread, so every op that calls oneDNN makes it.
+class LibraryThreads {
+ public:
+  explicit LibraryThreads(int count);
+  ~LibraryThreads();
+  LibraryThreads(const LibraryThreads&) = delete;
+  LibraryThreads& operator=(const LibraryThreads&) = delete;
+
+ private:
+  int previous_;
+};
 
 // Number of the calling thread inside a parallel loop, from 0.
 int thread_index();
+
+// Elements that make a piece of work worth handing to a thread, and rows with as many.
+inline constexpr std::int64_t kElementGrain = 16384;
+inline std::int64_t row_grain(std::int64_t width) {
+  return std::max<std::int64_t>(1, kElementGrain / std::max<std::int64_t>(width, 1));
+}
 
 // body(begin, end) over pieces of [0, count).
 template <typename Body>

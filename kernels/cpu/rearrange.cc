@@ -73,16 +73,14 @@ void copy_as(Context& context, const ConstTensorView& x_view, const TensorView& 
     }
     for (std::int64_t j = begin; j < end; ++j) to[j * y_step] = convert<To>(from[j * x_step]);
   };
-  constexpr std::int64_t kPiece = 32768;
   if (rows == 1) {
-    parallel_for(context, width, kPiece,
+    parallel_for(context, width, kElementGrain,
                  [&](std::int64_t begin, std::int64_t end) { copy_part(0, begin, end); });
     return;
   }
-  parallel_for(context, rows, std::max<std::int64_t>(1, kPiece / std::max<std::int64_t>(width, 1)),
-               [&](std::int64_t first, std::int64_t end) {
-                 for (std::int64_t row = first; row < end; ++row) copy_part(row, 0, width);
-               });
+  parallel_for(context, rows, row_grain(width), [&](std::int64_t first, std::int64_t end) {
+    for (std::int64_t row = first; row < end; ++row) copy_part(row, 0, width);
+  });
 }
 
 template <typename From>
@@ -144,36 +142,40 @@ void patchify(Context& context, const PatchifyArgs& args) {
   const PatchGrid grid = patch_grid(args.latent.shape());
   const float* latent = args.latent.data<float>();
   const auto tokens = row_view<float>(args.tokens);
-  parallel_for(context, args.latent.dim(0) * grid.tokens(), 64, [&](auto begin, auto end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      const std::int64_t batch = i / grid.tokens(), token = i % grid.tokens();
-      const float* pixel = latent + batch * grid.channels * grid.channel_stride() +
-                           grid.first_pixel(raster_of(args.order, token));
-      float* out = tokens.row(batch, token);
-      for (std::int64_t c = 0; c < grid.channels; ++c, pixel += grid.channel_stride()) {
-        for (std::int64_t p = 0; p < 2; ++p)
-          for (std::int64_t q = 0; q < 2; ++q) *out++ = pixel[p * 2 * grid.columns + q];
-      }
-    }
-  });
+  parallel_for(context, args.latent.dim(0) * grid.tokens(), row_grain(tokens.width),
+               [&](auto begin, auto end) {
+                 for (std::int64_t i = begin; i < end; ++i) {
+                   const std::int64_t batch = i / grid.tokens(), token = i % grid.tokens();
+                   const float* pixel = latent + batch * grid.channels * grid.channel_stride() +
+                                        grid.first_pixel(raster_of(args.order, token));
+                   float* out = tokens.row(batch, token);
+                   for (std::int64_t c = 0; c < grid.channels;
+                        ++c, pixel += grid.channel_stride()) {
+                     for (std::int64_t p = 0; p < 2; ++p)
+                       for (std::int64_t q = 0; q < 2; ++q)
+                         *out++ = pixel[p * 2 * grid.columns + q];
+                   }
+                 }
+               });
 }
 
 void unpatchify(Context& context, const UnpatchifyArgs& args) {
   const PatchGrid grid = patch_grid(args.latent.shape());
   float* latent = args.latent.data<float>();
   const auto tokens = row_view<float>(args.tokens);
-  parallel_for(context, args.latent.dim(0) * grid.tokens(), 64, [&](auto begin, auto end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      const std::int64_t batch = i / grid.tokens(), token = i % grid.tokens();
-      float* pixel = latent + batch * grid.channels * grid.channel_stride() +
-                     grid.first_pixel(raster_of(args.order, token));
-      const float* in = tokens.row(batch, token);
-      for (std::int64_t p = 0; p < 2; ++p)
-        for (std::int64_t q = 0; q < 2; ++q)
-          for (std::int64_t c = 0; c < grid.channels; ++c)
-            pixel[c * grid.channel_stride() + p * 2 * grid.columns + q] = *in++;
-    }
-  });
+  parallel_for(context, args.latent.dim(0) * grid.tokens(), row_grain(tokens.width),
+               [&](auto begin, auto end) {
+                 for (std::int64_t i = begin; i < end; ++i) {
+                   const std::int64_t batch = i / grid.tokens(), token = i % grid.tokens();
+                   float* pixel = latent + batch * grid.channels * grid.channel_stride() +
+                                  grid.first_pixel(raster_of(args.order, token));
+                   const float* in = tokens.row(batch, token);
+                   for (std::int64_t p = 0; p < 2; ++p)
+                     for (std::int64_t q = 0; q < 2; ++q)
+                       for (std::int64_t c = 0; c < grid.channels; ++c)
+                         pixel[c * grid.channel_stride() + p * 2 * grid.columns + q] = *in++;
+                 }
+               });
 }
 
 }  // namespace psagen::kernels::cpu

@@ -72,14 +72,15 @@ void rms_norm_rope(Context& context, const RmsNormRopeArgs& args) {
   const float* rope_sin = args.rope_sin.data<float>();
   const auto rotate = HWY_DYNAMIC_DISPATCH(rotate_row);
   const std::int64_t batch_stride = args.y.stride(0), row_stride = args.y.stride(1);
-  parallel_for(context, x.num_rows(), 16, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      const std::int64_t batch = i / x.rows, token = i % x.rows;
-      rotate(x.row(batch, token), gamma, args.eps, rope_cos + token * (head_dim / 2),
-             rope_sin + token * (head_dim / 2), heads, head_dim,
-             y + batch * batch_stride + token * row_stride);
-    }
-  });
+  parallel_for(context, x.num_rows(), row_grain(x.width),
+               [&](std::int64_t begin, std::int64_t end) {
+                 for (std::int64_t i = begin; i < end; ++i) {
+                   const std::int64_t batch = i / x.rows, token = i % x.rows;
+                   rotate(x.row(batch, token), gamma, args.eps, rope_cos + token * (head_dim / 2),
+                          rope_sin + token * (head_dim / 2), heads, head_dim,
+                          y + batch * batch_stride + token * row_stride);
+                 }
+               });
 }
 
 }  // namespace psagen::kernels::cpu

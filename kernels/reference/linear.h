@@ -1,0 +1,13 @@
+// y = activation(x W' + b), or residual + gate (x W' + b).
+#pragma once
+
+#include <vector>
+
+#include "kernels/ops.h"
+
+namespace psagen::kernels::reference {
+
+template <typename Real>
+std::vector<Real> linear(const LinearArgs& args);
+
+}  // namespace psagen::kernels::reference
