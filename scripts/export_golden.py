@@ -2,11 +2,12 @@
 """Writes the fixtures of tests/data/golden: what torch, transformers and diffusers compute for
 miniature models. All in float32 on the CPU, one thread.
 
-    export_golden.py [PART ...]     # umt5, dit, noise, pipeline; all where none is named
+    export_golden.py [PART ...]     # umt5, dit, noise, pipeline, scheduler, vae; all where none is named
 
-Each part is a safetensors file of results and a JSON file that says how to get them: configurations,
-tensor names with shapes (their values are those of golden_formula.py), settings. The versions of the
-packages are in both. Diffusers' UniPC chose other sigmas before 0.37, so its version matters.
+Each of the first four is a safetensors file of results and a JSON file that says how to get them:
+configurations, tensor names with shapes (their values are those of golden_formula.py), settings. The
+versions of the packages are in both. Diffusers' UniPC chose other sigmas before 0.37, so its version
+matters. The last two have scripts of their own, which this one calls.
 """
 
 import argparse
@@ -14,11 +15,12 @@ import importlib.metadata
 import json
 import pathlib
 import re
+import subprocess
+import sys
 import tempfile
 
 import golden_formula
 import numpy as np
-import safetensors.numpy
 import torch
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -26,12 +28,28 @@ OUT = ROOT / "tests/data/golden"
 TOKENIZER = ROOT / "tests/data/tiny_model/tokenizer"
 
 
+def write_safetensors(path, arrays, metadata):
+    """By hand, because the package writes metadata in an order that changes from run to run."""
+    dtypes = {"float32": "F32", "int32": "I32", "uint8": "U8"}
+    header, data = {"__metadata__": metadata}, b""
+    for key, array in arrays.items():
+        content = np.ascontiguousarray(array).tobytes()
+        header[key] = dict(
+            dtype=dtypes[array.dtype.name],
+            shape=list(array.shape),
+            data_offsets=[len(data), len(data) + len(content)],
+        )
+        data += content
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data)
+
+
 def save(name, arrays, description):
     versions = {p: importlib.metadata.version(p).split("+")[0] for p in ("torch", "transformers", "diffusers")}
     text = {key: str(entry) for key, entry in versions.items()}
     text["seed"] = str(description.get("seed", "none: formula values"))
-    arrays = {key: np.ascontiguousarray(array) for key, array in arrays.items()}
-    safetensors.numpy.save_file(arrays, OUT / f"{name}.safetensors", text)
+    write_safetensors(OUT / f"{name}.safetensors", arrays, text)
     document = json.dumps({"versions": versions, **description}, indent=1, ensure_ascii=False)
     # A list of numbers on one line.
     document = re.sub(r"\[[-+\d.,e\s]+\]", lambda match: " ".join(match[0].split()), document)
@@ -242,7 +260,18 @@ def export_pipeline():
         save(f"pipeline_{name}", arrays, dict(seed=case["seed"], request=settings, files=files, tensors=shapes))
 
 
-PARTS = dict(umt5=export_umt5, dit=export_dit, noise=export_noise, pipeline=export_pipeline)
+def run_script(name):
+    return lambda: subprocess.run([sys.executable, ROOT / "scripts" / name], check=True)
+
+
+PARTS = dict(
+    umt5=export_umt5,
+    dit=export_dit,
+    noise=export_noise,
+    pipeline=export_pipeline,
+    scheduler=run_script("golden_scheduler.py"),
+    vae=run_script("golden_vae.py"),
+)
 
 
 def main():
