@@ -15,6 +15,7 @@ namespace {
 using nlohmann::json;
 
 constexpr int kDeepestNesting = 64;
+constexpr std::size_t kLongestName = 120;
 constexpr std::size_t kLongestShown = 60;
 
 // Cuts at a character boundary, so that a message stays valid UTF-8.
@@ -24,7 +25,10 @@ std::string shortened(std::string text, std::size_t limit) {
   return text.substr(0, limit) + "...";
 }
 
-std::string quoted(const std::string& text) { return "\"" + shortened(text, kLongestShown) + "\""; }
+// As JSON text on one line; what is not UTF-8 is replaced.
+std::string dumped(const json& value) {
+  return value.dump(-1, ' ', false, json::error_handler_t::replace);
+}
 
 // "line 3, column 14" of the last byte the parser read (`byte` counts from 1).
 std::string position_of(std::string_view text, std::size_t byte) {
@@ -61,7 +65,7 @@ class ParseGuard {
     if (event == json::parse_event_t::key) {
       const auto& key = parsed.get_ref<const std::string&>();
       PSAGEN_CHECK(keys_.back().insert(key).second, ErrorCode::kInvalidArgument, file_, ": key ",
-                   quoted(key), " appears twice in one object");
+                   quoted_name(key), " appears twice in one object");
     }
     return true;
   }
@@ -85,6 +89,10 @@ json parsed_json(std::string_view text, const std::string& file) {
 }
 
 }  // namespace
+
+std::string quoted_name(std::string_view name) {
+  return dumped(shortened(std::string(name), kLongestName));
+}
 
 bool JsonValue::is_null() const { return value_->is_null(); }
 bool JsonValue::is_object() const { return value_->is_object(); }
@@ -114,12 +122,12 @@ std::optional<JsonValue> JsonValue::member(const std::string& name) const {
 
 std::string JsonValue::shown() const {
   if (is_object()) return "an object";
-  return shortened(value_->dump(-1, ' ', false, json::error_handler_t::replace), kLongestShown);
+  return shortened(dumped(*value_), kLongestShown);
 }
 
 void JsonValue::fail(ErrorCode code, const std::string& what) const {
   if (path_.empty()) throw Error(code, concat(file_, ": ", what));
-  throw Error(code, concat(file_, ": key ", quoted(path_), ": ", what));
+  throw Error(code, concat(file_, ": key ", quoted_name(path_), ": ", what));
 }
 
 void JsonValue::fail_type(const std::string& wanted) const {
@@ -226,7 +234,7 @@ void read_fields(const JsonValue& object, UnknownKeys unknown,
     for (const auto& [name, value] : object.members())
       if (std::find(names.begin(), names.end(), name) == names.end())
         object.fail(ErrorCode::kInvalidArgument,
-                    concat("unknown key ", quoted(name), name_suggestion(name, names)));
+                    concat("unknown key ", quoted_name(name), name_suggestion(name, names)));
   }
   for (const JsonField& field : fields) {
     const std::optional<JsonValue> value = object.member(field.name);
@@ -234,7 +242,7 @@ void read_fields(const JsonValue& object, UnknownKeys unknown,
     if (is_there) field.read(*value);
     if (!is_there && field.is_required)
       object.fail(ErrorCode::kNotFound,
-                  concat("key ", quoted(field.name), value ? " is null" : " is missing"));
+                  concat("key ", quoted_name(field.name), value ? " is null" : " is missing"));
   }
 }
 

@@ -31,6 +31,10 @@
 
 namespace psagen::engine {
 
+// A name from a file in quotes, fit for a message of one line: control characters escaped,
+// shortened to some 120 characters.
+std::string quoted_name(std::string_view name);
+
 // One value inside a document, with its place for messages. Valid as long as the document.
 class JsonValue {
  public:

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cctype>
 #include <cstring>
 #include <map>
 #include <optional>
@@ -43,7 +44,7 @@ std::optional<DType> dtype_of_name(const std::string& name) {
 }
 
 std::string tensor_label(const std::string& file, const std::string& name) {
-  return file + ": tensor \"" + name + "\"";
+  return file + ": tensor " + quoted_name(name);
 }
 
 // Number of bytes that dtype and shape ask for; nothing where it does not fit 63 bits.
@@ -60,7 +61,7 @@ TensorEntry checked_entry(const std::string& file, const std::string& name,
                           const HeaderEntry& header, std::span<const std::byte> data) {
   const std::string label = tensor_label(file, name);
   const std::optional<DType> dtype = dtype_of_name(header.dtype);
-  PSAGEN_CHECK(dtype, ErrorCode::kUnsupported, label, " has dtype ", header.dtype,
+  PSAGEN_CHECK(dtype, ErrorCode::kUnsupported, label, " has dtype ", quoted_name(header.dtype),
                ", wanted F32, BF16 or F16");
   PSAGEN_CHECK(header.shape.size() <= Shape::kMaxRank, ErrorCode::kUnsupported, label, " has ",
                header.shape.size(), " dimensions, wanted at most ", Shape::kMaxRank);
@@ -92,7 +93,8 @@ void check_coverage(const std::string& file, std::vector<const TensorEntry*> ent
     const auto offset = entry.bytes - data.data();
     PSAGEN_CHECK(entry.bytes >= position, ErrorCode::kInvalidArgument,
                  tensor_label(file, entry.name), " begins at byte ", offset,
-                 " of the data and overlaps tensor \"", entries[i == 0 ? 0 : i - 1]->name, "\"");
+                 " of the data and overlaps tensor ",
+                 quoted_name(entries[i == 0 ? 0 : i - 1]->name));
     PSAGEN_CHECK(entry.bytes == position, ErrorCode::kInvalidArgument,
                  tensor_label(file, entry.name), " begins at byte ", offset,
                  " of the data and leaves a hole of ", entry.bytes - position, " bytes before it");
@@ -155,6 +157,15 @@ class SafetensorsSource final : public WeightSource {
   std::unordered_map<std::string, TensorEntry> entries_;
 };
 
+// A file of the same folder, with nothing in its name that a message could not show.
+bool is_plain_file_name(const std::string& name) {
+  const bool is_shown = std::all_of(name.begin(), name.end(), [](char c) {
+    return c == ' ' || std::isgraph(static_cast<unsigned char>(c)) != 0;
+  });
+  return is_shown && !name.empty() && name != "." && name != ".." &&
+         name.find('/') == std::string::npos;
+}
+
 // Tensor name -> shard, from the index.
 std::map<std::string, std::string> read_index(const std::filesystem::path& index) {
   const JsonDocument document = JsonDocument::load(index);
@@ -165,9 +176,7 @@ std::map<std::string, std::string> read_index(const std::filesystem::path& index
   for (const auto& [name, value] : map->members()) {
     std::string& shard = shard_of[name];
     read_value(value, shard);
-    const std::filesystem::path path(shard);
-    if (shard.empty() || path.filename() != path || shard == "." || shard == "..")
-      value.fail_type("the name of a file beside the index");
+    if (!is_plain_file_name(shard)) value.fail_type("the name of a file beside the index");
   }
   return shard_of;
 }
@@ -192,8 +201,8 @@ std::unique_ptr<WeightSource> open_shards(const std::filesystem::path& index) {
   }
   for (const auto& [name, shard] : shard_of)
     PSAGEN_CHECK(source->find(name) != nullptr, ErrorCode::kNotFound,
-                 (index.parent_path() / shard).string(), ": has no tensor \"", name, "\", but ",
-                 index.filename().string(), " says so");
+                 (index.parent_path() / shard).string(), ": has no tensor ", quoted_name(name),
+                 ", but ", index.filename().string(), " says so");
   return source;
 }
 

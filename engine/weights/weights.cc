@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "engine/config/json_fields.h"
+
 namespace psagen::engine {
 namespace {
 
@@ -22,11 +24,11 @@ bool is_aligned(const TensorEntry& entry) {
 }
 
 void check_found(const TensorEntry& entry, const Shape& wanted) {
-  PSAGEN_CHECK(entry.shape == wanted, ErrorCode::kInvalidArgument, entry.file, ": tensor \"",
-               entry.name, "\" has shape ", entry.shape, ", wanted ", wanted);
+  PSAGEN_CHECK(entry.shape == wanted, ErrorCode::kInvalidArgument, entry.file, ": tensor ",
+               quoted_name(entry.name), " has shape ", entry.shape, ", wanted ", wanted);
   PSAGEN_CHECK(
       entry.dtype == DType::kF32 || entry.dtype == DType::kBF16 || entry.dtype == DType::kF16,
-      ErrorCode::kInvalidArgument, entry.file, ": tensor \"", entry.name, "\" has dtype ",
+      ErrorCode::kInvalidArgument, entry.file, ": tensor ", quoted_name(entry.name), " has dtype ",
       dtype_name(entry.dtype), ", wanted F32, BF16 or F16");
 }
 
@@ -66,8 +68,8 @@ Weights Weights::child(std::int64_t index) const { return child(std::to_string(i
 
 Parameter Weights::get(const Shape& shape, const std::string& name) const {
   Parameter parameter = maybe(shape, name);
-  PSAGEN_CHECK(parameter, ErrorCode::kNotFound, state_->source->description(), ": has no tensor \"",
-               full_name(name), "\" (wanted with shape ", shape, ")");
+  PSAGEN_CHECK(parameter, ErrorCode::kNotFound, state_->source->description(), ": has no tensor ",
+               quoted_name(full_name(name)), " (wanted with shape ", shape, ")");
   return parameter;
 }
 
@@ -94,7 +96,7 @@ void Weights::expect_all_read() const {
     bool known = state_->read.count(name) > 0;
     for (const std::string& prefix : state_->ignored) known = known || is_below(name, prefix);
     if (known) continue;
-    if (count++ < kNamesShown) shown += (shown.empty() ? "\"" : ", \"") + name + "\"";
+    if (count++ < kNamesShown) shown += (shown.empty() ? "" : ", ") + quoted_name(name);
   }
   PSAGEN_CHECK(count == 0, ErrorCode::kInvalidArgument, state_->source->description(), ": holds ",
                count, count == 1 ? " tensor" : " tensors",
