@@ -17,10 +17,11 @@ class T5Norm(nn.Module):
 
 def relative_buckets(length, device):
     """Bidirectional T5 buckets, 32 of them, farthest distance 128 (spec wan 2.3)."""
-    r = torch.arange(length)[None, :] - torch.arange(length)[:, None]
+    n = torch.arange(length, device=device)
+    r = n[None, :] - n[:, None]
     m = r.abs()
     far = sum((m >= edge).long() for edge in (12, 16, 23, 32, 46, 64, 91)) + 8
-    return (torch.where(m < 8, m, far) + 16 * (r > 0).long()).to(device)
+    return torch.where(m < 8, m, far) + 16 * (r > 0).long()
 
 
 class SelfAttention(nn.Module):
