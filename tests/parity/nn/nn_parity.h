@@ -2,9 +2,10 @@
 // vector target this machine has.
 //
 // Tolerance: the op's largest error against the double reference may be twice that of the same
-// formula written plainly in float32, and no less than half a unit in the last place of the largest
-// value (the rounding of storing the result). Every check also demands that one and two threads
-// give the same bits and that a call repeated takes no further memory.
+// formula written plainly in float32. Errors up to one unit in the last place of the largest value
+// always pass: two roundings, one of them that of the result, make that much, and in a handful of
+// numbers the plain formula may meet none by luck. Every check also demands that one and two
+// threads give the same bits and that a call repeated takes no further memory.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -98,7 +99,7 @@ class NnParity : public testing::TestWithParam<cpu::SimdTarget> {
       naive_error = std::max(naive_error, std::abs(naive[i] - truth[i]));
       error = std::max(error, std::abs(values[i] - truth[i]));
     }
-    EXPECT_LE(error, std::max(2.0 * naive_error, largest * 0x1p-24)) << what;
+    EXPECT_LE(error, std::max(2.0 * naive_error, largest * 0x1p-23)) << what;
   }
 
   static void expect_same_bits(const std::vector<float>& a, const std::vector<float>& b) {
