@@ -1,0 +1,340 @@
+// Laws of block selection (spec psa.md 11.9, 11.11 to 11.13): importance against the double
+// reference, masks against the host rule, the similarity cap, densities, and quality.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "kernels/psa/level_allocation.h"
+#include "kernels/psa/pyramid_sparse_attention.h"
+#include "kernels/psa/sampling.h"
+#include "tests/property/psa/psa_law.h"
+
+namespace psagen::kernels {
+namespace {
+
+class Selection : public PsaLaw {
+ protected:
+  PsaParams params(LevelSelection selection, std::array<double, 4> bounds) const {
+    PsaParams params;
+    params.key_block = GetParam().key_block;
+    params.selection = selection;
+    params.level_bounds = bounds;
+    return params;
+  }
+};
+
+constexpr std::array<double, 4> kQuotaBounds = {0.10, 0.20, 0.30, 0.60};
+constexpr std::array<double, 4> kThresholdBounds = {0.40, 0.55, 0.70, 0.85};
+
+// A random walk along the sequence, of unit variance.
+void make_smooth(PsaProblem& problem, Tensor& x) {
+  for (std::int64_t head = 0; head < problem.size().heads; ++head)
+    for (std::int64_t t = 1; t < problem.size().tokens; ++t)
+      for (std::int64_t d = 0; d < problem.size().depth; ++d)
+        problem.at(x, t, d, head) =
+            0.99f * problem.at(x, t - 1, d, head) + 0.141f * problem.at(x, t, d, head);
+}
+
+void expect_mask_follows_importance(PsaProblem& problem, const PsaParams& params,
+                                    const std::vector<float>& importance) {
+  const std::size_t blocks = static_cast<std::size_t>(problem.key_blocks());
+  std::vector<std::int32_t> order(blocks);
+  std::vector<double> weight(blocks), cumulative(blocks);
+  PsaProblem::Levels levels(blocks);
+  EXPECT_NO_THROW(problem.mask.check());
+  for (std::int64_t row = 0; row < problem.mask.num_rows(); ++row) {
+    const std::span<const float> scores =
+        std::span(importance).subspan(static_cast<std::size_t>(row) * blocks, blocks);
+    allocate_levels(scores, {}, params, {order, weight, cumulative}, levels);
+    ASSERT_EQ(problem.levels_of(row), levels) << "row " << row;
+    const std::size_t best =
+        static_cast<std::size_t>(std::max_element(scores.begin(), scores.end()) - scores.begin());
+    ASSERT_EQ(levels[best], 1) << "row " << row;
+  }
+}
+
+TEST_P(Selection, PooledImportanceMatchesTheReference) {
+  for (const std::int64_t tokens : {std::int64_t{5}, n(), 7 * n() + 3, std::int64_t{1100}}) {
+    ProblemSize s = size(tokens);
+    s.heads = 2;
+    PsaProblem problem(s, static_cast<std::uint64_t>(tokens));
+    SCOPED_TRACE(concat("tokens ", tokens));
+    problem.build();
+    const PsaParams p = params(LevelSelection::kQuota, kQuotaBounds);
+    const std::vector<float> importance = values_of(problem.select(p));
+    for (std::int64_t head = 0; head < 2; ++head) {
+      const auto truth = reference::pooled_importance(problem.reference_problem(0, head));
+      const std::span<const float> found =
+          std::span(importance)
+              .subspan(static_cast<std::size_t>(head) * truth.size(), truth.size());
+      for (std::size_t i = 0; i < truth.size(); ++i)
+        ASSERT_NEAR(found[i], truth[i], 5e-6 * truth[i]) << "head " << head << " pair " << i;
+    }
+    expect_mask_follows_importance(problem, p, importance);
+  }
+}
+
+TEST_P(Selection, SampledImportanceMatchesTheReference) {
+  for (const std::int64_t tokens : {std::int64_t{5}, n(), 7 * n() + 3, std::int64_t{700}}) {
+    ProblemSize s = size(tokens);
+    s.heads = 2;
+    PsaProblem problem(s, static_cast<std::uint64_t>(tokens));
+    SCOPED_TRACE(concat("tokens ", tokens));
+    // Of unrelated queries each block holds one that likes best any other block: importance would
+    // be the same everywhere.
+    make_smooth(problem, problem.q);
+    make_smooth(problem, problem.k);
+    problem.build();
+    PsaParams p = params(LevelSelection::kThreshold, kThresholdBounds);
+    p.estimator = ImportanceEstimator::kSampled;
+    p.seed = 1234567890123;
+    const std::vector<float> importance = values_of(problem.select(p));
+    for (std::int64_t head = 0; head < 2; ++head) {
+      const auto truth = reference::sampled_importance(
+          problem.reference_problem(0, head),
+          sampled_positions(p.seed, SampledSide::kQuery, head, p.query_block),
+          sampled_positions(p.seed, SampledSide::kKey, head, p.key_block));
+      const std::span<const float> found =
+          std::span(importance)
+              .subspan(static_cast<std::size_t>(head) * truth.size(), truth.size());
+      for (std::size_t i = 0; i < truth.size(); ++i)
+        ASSERT_NEAR(found[i], truth[i], 5e-6 * truth[i]) << "head " << head << " pair " << i;
+    }
+    if (tokens > n()) {
+      EXPECT_LT(*std::ranges::min_element(importance), 0.5 * *std::ranges::max_element(importance));
+    }
+    expect_mask_follows_importance(problem, p, importance);
+  }
+}
+
+TEST_P(Selection, AnotherSeedSamplesOtherTokens) {
+  PsaProblem problem(size(6 * n()), 2);
+  make_smooth(problem, problem.q);
+  make_smooth(problem, problem.k);
+  problem.build();
+  PsaParams p = params(LevelSelection::kQuota, kQuotaBounds);
+  p.estimator = ImportanceEstimator::kSampled;
+  const std::vector<float> first = values_of(problem.select(p));
+  EXPECT_EQ(values_of(problem.select(p)), first);
+  p.seed = 1;
+  EXPECT_NE(values_of(problem.select(p)), first);
+}
+
+TEST_P(Selection, RowsSumToOneAndShiftingKeysDoesNotMatter) {
+  for (const auto estimator :
+       {ImportanceEstimator::kPooledLogSumExp, ImportanceEstimator::kSampled}) {
+    PsaProblem problem(size(9 * n() + 4), 6);
+    PsaParams p = params(LevelSelection::kThreshold, kThresholdBounds);
+    p.estimator = estimator;
+    problem.build();
+    const std::vector<float> before = values_of(problem.select(p));
+    const std::ptrdiff_t blocks = static_cast<std::ptrdiff_t>(problem.key_blocks());
+    for (auto row = before.begin(); row != before.end(); row += blocks)
+      EXPECT_NEAR(std::accumulate(row, row + blocks, 0.0), 1.0, 1e-6);
+    for (std::int64_t t = 0; t < problem.size().tokens; ++t)
+      for (float& value : problem.row(problem.k, t)) value += 0.75f;
+    problem.build();
+    const std::vector<float> after = values_of(problem.select(p));
+    for (std::size_t i = 0; i < after.size(); ++i)
+      ASSERT_NEAR(after[i], before[i], 2e-5 * before[i]);
+  }
+}
+
+// Selection and attention together, through the class the models use.
+TEST_P(Selection, ForwardIsTheThreeOps) {
+  for (const LevelSelection rule : {LevelSelection::kQuota, LevelSelection::kThreshold}) {
+    ProblemSize s = size(8 * n() + 13);
+    s.heads = 2;
+    PsaProblem problem(s, 17);
+    make_smooth(problem, problem.k);
+    const PsaParams p =
+        params(rule, rule == LevelSelection::kQuota ? kQuotaBounds : kThresholdBounds);
+    problem.build();
+    problem.select(p);
+    const double executed = problem.attend();
+    for (std::int64_t head = 0; head < 2; ++head) {
+      const reference::PsaResult truth = problem.reference_result(0, head);
+      double error = 0.0, norm = 0.0;
+      for (std::int64_t t = 0; t < s.tokens; ++t)
+        for (std::int64_t d = 0; d < s.depth; ++d) {
+          const double wanted = truth.out[static_cast<std::size_t>(t * s.depth + d)];
+          const double found = problem.at(problem.out, t, d, head);
+          error += (found - wanted) * (found - wanted);
+          norm += wanted * wanted;
+        }
+      EXPECT_LE(std::sqrt(error / norm), kOutputTolerance);
+    }
+
+    PyramidSparseAttention psa(problem.ops(), 1, s.tokens, 2, s.depth, p);
+    Tensor out = problem.tensor(DType::kF32, problem.q.shape());
+    Tensor lse = problem.tensor(DType::kF32, problem.lse.shape());
+    const PsaStats stats =
+        psa.forward(problem.ops(), problem.q, problem.k, problem.v, problem.scale(), 0, out, lse);
+    EXPECT_EQ(values_of(out), values_of(problem.out));
+    EXPECT_EQ(values_of(lse), values_of(problem.lse));
+    EXPECT_EQ(stats.nominal_density, problem.mask.nominal_density());
+    EXPECT_EQ(stats.executed_density, executed);
+  }
+}
+
+TEST_P(Selection, SimilarityCapsMatchTheReference) {
+  PsaProblem problem(size(9 * n() + 21), 23);
+  make_smooth(problem, problem.k);
+  const std::array<double, 3> thresholds = {0.990, 0.970, 0.932};  // the means of this walk
+  problem.build(thresholds);
+  const auto reference_problem = problem.reference_problem(0, 0);
+  const std::uint8_t* caps = problem.pyramid().level_caps.data<std::uint8_t>();
+  std::size_t coarsest = 0;
+  for (std::int64_t j = 0; j < problem.key_blocks(); ++j) {
+    int wanted = 1;
+    for (std::size_t i = 0; i < 3; ++i)
+      if (reference::group_similarity(reference_problem, j, kPsaLevels[i + 1]) > thresholds[i])
+        wanted = kPsaLevels[i + 1];
+    EXPECT_EQ(caps[j], wanted) << "block " << j;
+    coarsest += caps[j] == 8 ? 1 : 0;
+  }
+  EXPECT_GT(coarsest, 0u);  // the data reach both sides of the thresholds
+  EXPECT_LT(coarsest, static_cast<std::size_t>(problem.key_blocks()));
+}
+
+TEST_P(Selection, SimilarityCapLimits) {
+  PsaProblem problem(size(3 * n() + 9), 29);
+  const auto expect_caps = [&](std::array<double, 3> thresholds, int wanted) {
+    problem.build(thresholds);
+    const std::uint8_t* caps = problem.pyramid().level_caps.data<std::uint8_t>();
+    for (std::int64_t j = 0; j < problem.key_blocks(); ++j) EXPECT_EQ(caps[j], wanted) << j;
+  };
+  expect_caps({-1.0, -1.0, -1.0}, 8);
+  expect_caps({1.0, 1.0, 1.0}, 1);
+  for (std::int64_t t = 1; t < problem.size().tokens; ++t)
+    std::ranges::copy(problem.row(problem.k, 0), problem.row(problem.k, t).begin());
+  expect_caps({0.70, 0.65, 0.60}, 8);
+  expect_caps({1.0, 1.0, 1.0}, 1);
+  for (std::int64_t t = 1; t < problem.size().tokens; t += 2)
+    for (float& value : problem.row(problem.k, t)) value = -value;
+  problem.build({0.70, 0.65, 0.60});
+  // The last block may end in a group of one token, which agrees with itself.
+  const std::uint8_t* caps = problem.pyramid().level_caps.data<std::uint8_t>();
+  for (std::int64_t j = 0; j < 3; ++j) EXPECT_EQ(caps[j], 1) << j;
+}
+
+TEST_P(Selection, CapRefinesTheMaskAndKeepsSkippedBlocksSkipped) {
+  PsaProblem problem(size(12 * n()), 37);
+  for (std::int64_t t = 0; t < problem.size().tokens; ++t)
+    if (t / n() % 3 == 0)  // every third block agrees with itself
+      std::ranges::copy(problem.row(problem.k, t / n() * n()), problem.row(problem.k, t).begin());
+  PsaParams p = params(LevelSelection::kQuota, kQuotaBounds);
+  problem.build({0.70, 0.65, 0.60});
+  problem.select(p);
+  const BlockMask uncapped = problem.mask;
+  p.similarity_cap = true;
+  problem.select(p);
+  PsaProblem::Levels before(12);
+  int refined = 0;
+  for (std::int64_t row = 0; row < problem.mask.num_rows(); ++row) {
+    uncapped.get_row(row, before);
+    const PsaProblem::Levels after = problem.levels_of(row);
+    for (std::size_t j = 0; j < 12; ++j) {
+      const int cap = j % 3 == 0 ? 8 : 1;
+      EXPECT_EQ(after[j], std::min<int>(cap, before[j])) << "row " << row << " block " << j;
+      refined += after[j] != before[j];
+    }
+  }
+  EXPECT_GT(refined, 0);
+}
+
+TEST_P(Selection, DensitiesAreTheHandCount) {
+  // n divides the length: pooled rows only ever round up to whole groups of eight.
+  PsaProblem problem(size(16 * n()), 41);
+  problem.set_random_levels();
+  const double executed = problem.run();
+  double nominal = 0.0;
+  std::int64_t columns = 0;
+  for (std::int64_t row = 0; row < problem.mask.num_rows(); ++row) {
+    std::int64_t at_level[4] = {};
+    for (const int level : problem.levels_of(row))
+      for (std::size_t i = 0; i < 4; ++i)
+        if (level == kPsaLevels[i]) {
+          nominal += 1.0 / level;
+          at_level[i] += n() / level;
+        }
+    for (const std::int64_t rows : at_level) columns += (rows + 7) / 8 * 8;
+  }
+  const double rows = static_cast<double>(problem.mask.num_rows());
+  EXPECT_NEAR(problem.mask.nominal_density(), nominal / rows / 16.0, 1e-12);
+  EXPECT_NEAR(executed, static_cast<double>(columns) / rows / static_cast<double>(16 * n()), 1e-12);
+  EXPECT_GE(executed, problem.mask.nominal_density());
+  EXPECT_LE(executed, problem.mask.nominal_density() + 8.0 / static_cast<double>(16 * n()));
+}
+
+TEST_P(Selection, DensityOfATail) {
+  // Two full blocks and 5 tokens: 5 columns round up to 8 at level 1, 1 row to 8 at level 8.
+  PsaProblem problem(size(2 * n() + 5), 43);
+  problem.set_levels({1, 0, 1});
+  EXPECT_NEAR(problem.run(), static_cast<double>(n() + 8) / static_cast<double>(2 * n() + 5),
+              1e-12);
+  problem.set_levels({0, 0, 8});
+  EXPECT_NEAR(problem.run(), 8.0 / static_cast<double>(2 * n() + 5), 1e-12);
+}
+
+double error_against_dense(PsaProblem& problem, const PsaParams& params,
+                           const std::vector<double>& dense) {
+  problem.select(params);
+  problem.attend();
+  return relative_error(values_of(problem.out), dense);
+}
+
+// On keys that change slowly along the sequence, spending more brings the result closer to dense
+// attention, and pooling beats dropping at the same density. Averages over seeds: not a law of
+// every single input.
+TEST_P(Selection, MoreResolutionIsCloserToDenseOnSmoothKeys) {
+  double eighth = 0, quarter = 0, half = 0, binary = 0, pooled = 0, low = 0, high = 0;
+  for (std::uint64_t seed = 0; seed < 4; ++seed) {
+    PsaProblem problem(size(24 * n()), seed);
+    make_smooth(problem, problem.k);
+    make_smooth(problem, problem.v);
+    for (std::int64_t t = 0; t < problem.size().tokens; ++t)
+      for (float& value : problem.row(problem.q, t)) value *= 2.0f;
+    problem.build();
+    problem.set_levels(problem.uniform_levels(1));
+    problem.attend();
+    const std::vector<float> full = values_of(problem.out);
+    const std::vector<double> dense(full.begin(), full.end());
+    const auto quota = [&](std::array<double, 4> bounds) {
+      return error_against_dense(problem, params(LevelSelection::kQuota, bounds), dense);
+    };
+    const auto threshold = [&](std::array<double, 4> bounds) {
+      return error_against_dense(problem, params(LevelSelection::kThreshold, bounds), dense);
+    };
+    eighth += quota({0.0, 0.0, 0.0, 1.0});
+    quarter += quota({0.0, 0.0, 1.0, 1.0});
+    half += quota({0.0, 1.0, 1.0, 1.0});
+    binary += quota({0.25, 0.25, 0.25, 0.25});
+    pooled += quota({0.10, 0.20, 0.30, 0.70});  // density 0.225
+    low += threshold({0.3, 0.4, 0.5, 0.6});
+    high += threshold({0.6, 0.7, 0.8, 0.9});
+  }
+  EXPECT_LT(quarter, 0.7 * eighth);
+  EXPECT_LT(half, 0.7 * quarter);
+  EXPECT_LT(pooled, 0.8 * binary);
+  EXPECT_LT(high, 0.8 * low);
+}
+
+TEST_P(Selection, PoolingUnrelatedKeysIsVisiblyBad) {
+  PsaProblem problem(size(8 * n()), 47);
+  for (std::int64_t t = 0; t < problem.size().tokens; ++t)
+    for (float& value : problem.row(problem.q, t)) value *= 3.0f;
+  problem.build();
+  problem.set_levels(problem.uniform_levels(1));
+  problem.attend();
+  const std::vector<float> full = values_of(problem.out);
+  const double error = error_against_dense(problem, params(LevelSelection::kQuota, {0, 0, 0, 1.0}),
+                                           {full.begin(), full.end()});
+  EXPECT_GT(error, 0.5);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Selection, law_configs(), law_config_name);
+
+}  // namespace
+}  // namespace psagen::kernels
