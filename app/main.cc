@@ -8,6 +8,7 @@
 #include "app/command.h"
 #include "app/command_generate.h"
 #include "app/command_info.h"
+#include "app/command_synth.h"
 #include "app/console.h"
 #include "app/interrupt.h"
 #include "engine/config/nearest_name.h"
@@ -24,6 +25,7 @@ struct Command {
 constexpr std::array kCommands = {
     Command{"generate", "make a video; also without this word", &run_generate},
     Command{"info", "say what a model directory holds", &run_info},
+    Command{"synth", "clips and captions of the default model's world", &run_synth},
 };
 
 std::string help_page() {
