@@ -28,7 +28,8 @@ AttentionChoice choose_attention(const AttentionConfig& config, const StepPositi
                                  std::int64_t layer) {
   if (config.kind == AttentionKind::kDense) return {};
   if (position.step < num_warmup_steps(config, position.num_steps)) return {};
-  const std::uint64_t step_seed = mix(config.psa.seed ^ static_cast<std::uint64_t>(position.step));
+  const std::uint64_t run_seed = mix(config.psa.seed);
+  const std::uint64_t step_seed = mix(run_seed ^ static_cast<std::uint64_t>(position.step));
   return {.kind = AttentionKind::kPyramid,
           .seed = mix(step_seed ^ static_cast<std::uint64_t>(layer))};
 }
