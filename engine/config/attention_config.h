@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "kernels/psa/psa_params.h"
@@ -22,8 +23,13 @@ struct AttentionConfig {
 
 // Parses `dense`, `psa`, `psa:PRESET`, `block-sparse`, `block-sparse:PRESET`. Presets are the files
 // configs/attention/PRESET.json (compiled into the program); an unknown one is an error that lists
-// those there are and names the nearest.
+// those there are or names the nearest. `block-sparse` spends on full resolution what the preset's
+// quotas spend on all levels; a preset by threshold has no such budget, which is an error.
 AttentionConfig parse_attention(const std::string& spec);
+
+// One preset file. Unknown keys, wrong types and values out of range throw
+// Error(kInvalidArgument) that names `file` and the key. `spec` is left as it is.
+AttentionConfig parse_attention_preset(std::string_view json, const std::string& file);
 
 std::vector<std::string> attention_preset_names();
 
