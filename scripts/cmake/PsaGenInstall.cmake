@@ -37,9 +37,7 @@ foreach(name kernels scheduler engine)
   install(TARGETS psagen_${name} EXPORT psa-gen-targets
     FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/psa-gen)
 endforeach()
-if(TARGET psa-gen)
-  install(TARGETS psa-gen)
-endif()
+install(TARGETS psa-gen)
 
 set(package ${CMAKE_INSTALL_LIBDIR}/cmake/psa-gen)
 configure_package_config_file(scripts/cmake/psa-gen-config.cmake.in psa-gen-config.cmake
