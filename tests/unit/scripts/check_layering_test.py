@@ -101,9 +101,10 @@ class RuleTest(unittest.TestCase):
         self.keeps("engine/a.cc", 'std::snprintf(text, 8, "x"); report("printf(x)"); loop.exit(); a->abort();')
 
     def test_paths_of_one_machine(self):
-        for place in ("home/somebody", "root/x", "tmp/build", "opt/venv", "Users/me"):
+        for place in ("home/me/x", "root/x", "tmp/build", "opt/venv", "Users/me"):
             self.breaks("scripts/a.sh", f"cd /{place}", "path of one machine")
         self.keeps("scripts/a.sh", 'cd "$root/tmp/x"; x=../opt/y; z=~/root/q; cat /proc/self/status >/dev/null')
+        self.keeps("tests/unit/a.cc", 'std::string path = "/home/somebody/clip.mp4";')
 
     def test_unfinished(self):
         self.breaks("engine/a.cc", "// TODO: finish", "unfinished")
@@ -112,6 +113,7 @@ class RuleTest(unittest.TestCase):
         for name in ("engine/nn/norm_utils.cc", "kernels/fast_norm.cc", "app/WindowManager.cc"):
             self.breaks(name, "", "a file name says")
         self.keeps("engine/text/newline.cc", "")
+        self.keeps("configs/attention/fast.json", "{}")
 
 
 class CommentTest(unittest.TestCase):
