@@ -2,9 +2,9 @@
 """Writes the fixtures of tests/data/golden: what torch, transformers and diffusers compute for
 miniature models. All in float32 on the CPU, one thread.
 
-    export_golden.py [PART ...]     # umt5, dit, noise, pipeline, scheduler, vae; all where none is named
+    export_golden.py [PART ...]     # all where none is named: umt5, dit, noise, trajectory, pipeline, scheduler, vae
 
-Each of the first four is a safetensors file of results and a JSON file that says how to get them:
+Each of the first five is a safetensors file of results and a JSON file that says how to get them:
 configurations, tensor names with shapes (their values are those of golden_formula.py), settings. The
 versions of the packages are in both. Diffusers' UniPC chose other sigmas before 0.37, so its version
 matters. The last two have scripts of their own, which this one calls.
@@ -175,6 +175,40 @@ def export_noise():
     save("noise", arrays, dict(seeds=NOISE_SEEDS, sizes=NOISE_SIZES))
 
 
+# ---- solver trajectories on tensors ----
+
+TRAJECTORY_SHAPE = (1, 4, 2, 4, 6)
+TRAJECTORY_RUNS = [(4, 5.0), (12, 3.0), (50, 8.0)]  # steps, shift
+
+
+def schedulers(shift):
+    from diffusers import DPMSolverMultistepScheduler, FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
+
+    flow = dict(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=shift, solver_order=2)
+    return {
+        "unipc": UniPCMultistepScheduler(**flow),
+        "dpm++": DPMSolverMultistepScheduler(algorithm_type="dpmsolver++", solver_type="midpoint", **flow),
+        "euler": FlowMatchEulerDiscreteScheduler(shift=shift),
+    }
+
+
+def export_trajectory():
+    arrays, cases = {}, []
+    for steps, shift in TRAJECTORY_RUNS:
+        for solver, scheduler in schedulers(shift).items():
+            scheduler.set_timesteps(steps)
+            x = torch.from_numpy(golden_formula.value("x", TRAJECTORY_SHAPE))
+            samples = []
+            for i, t in enumerate(scheduler.timesteps):
+                velocity = 0.75 * x - 0.25 * scheduler.sigmas[i] + 0.1 * x * x
+                x = scheduler.step(velocity, t, x, return_dict=False)[0]
+                samples.append(numpy(x))
+            label = f"{solver}_{steps}_steps_shift_{shift:g}"
+            arrays[label] = np.stack(samples)
+            cases.append(dict(label=label, solver=solver, num_steps=steps, shift=shift))
+    save("trajectory", arrays, dict(shape=list(TRAJECTORY_SHAPE), cases=cases))
+
+
 # ---- the whole pipeline ----
 
 VAE_SIZES = dict(base_dim=8, z_dim=16, dim_mult=[1, 2, 4, 4], num_res_blocks=2, attn_scales=[],
@@ -268,6 +302,7 @@ PARTS = dict(
     umt5=export_umt5,
     dit=export_dit,
     noise=export_noise,
+    trajectory=export_trajectory,
     pipeline=export_pipeline,
     scheduler=run_script("golden_scheduler.py"),
     vae=run_script("golden_vae.py"),

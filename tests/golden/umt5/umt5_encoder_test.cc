@@ -71,6 +71,25 @@ TEST_F(Umt5EncoderTest, TellsEveryLayer) {
   EXPECT_THAT(done, ::testing::ElementsAre(1, 2, 3));
 }
 
+// Published files hold the table as shared.weight, as encoder.embed_tokens.weight, or both.
+TEST_F(Umt5EncoderTest, TakesTheTokenTableUnderEitherName) {
+  const Json& model = golden_.json().at("models").at("spec");
+  const TextEncoderConfig config = testing::text_encoder_config_from(model.at("config"));
+  std::map<std::string, Shape> both = testing::shapes_from(model.at("tensors"));
+  both["encoder.embed_tokens.weight"] = both.at("shared.weight");
+  std::map<std::string, Shape> tied = both;
+  tied.erase("shared.weight");
+  for (const std::map<std::string, Shape>& shapes : {both, tied}) {
+    const Weights weights(std::make_shared<FormulaSource>(shapes), context_);
+    const Umt5Encoder encoder(config, weights, *ops_);
+    EXPECT_NO_THROW(weights.expect_all_read());
+  }
+  std::map<std::string, Shape> neither = tied;
+  neither.erase("encoder.embed_tokens.weight");
+  const Weights weights(std::make_shared<FormulaSource>(neither), context_);
+  EXPECT_THROW(Umt5Encoder(config, weights, *ops_), Error);
+}
+
 TEST_F(Umt5EncoderTest, RefusesIdsOutsideTheVocabulary) {
   const Umt5Encoder model = encoder(golden_.json().at("models").at("spec"), DType::kF32);
   const std::vector<std::vector<std::int32_t>> prompts = {{3, 64, 1}};

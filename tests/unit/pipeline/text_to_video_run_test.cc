@@ -74,6 +74,22 @@ TEST_F(TextToVideoRunTest, TheSameSeedGivesTheSameFrames) {
   EXPECT_NE(run(request), first);
 }
 
+TEST_F(TextToVideoRunTest, TheNumberOfThreadsDoesNotMatter) {
+  std::vector<std::vector<std::uint8_t>> results;
+  for (const int num_threads : {1, 2, 3}) {
+    Context context({.device = {}, .num_threads = num_threads});
+    std::vector<std::uint8_t>& frames = results.emplace_back();
+    TextToVideo(kTinyModel, context)
+        .generate(small_request(),
+                  [&frames](const Frame& frame) {
+                    frames.insert(frames.end(), frame.rgb.begin(), frame.rgb.end());
+                  },
+                  {});
+  }
+  EXPECT_EQ(results[0], results[1]);
+  EXPECT_EQ(results[0], results[2]);
+}
+
 TEST_F(TextToVideoRunTest, GuidanceOfOneIgnoresTheNegativePrompt) {
   VideoRequest request = small_request();
   request.guidance_scale = 1.0;
