@@ -174,6 +174,15 @@ TEST(JsonDocument, ShortensWhatItShows) {
   }
 }
 
+TEST(QuotedName, FitsAMessageOfOneLine) {
+  EXPECT_EQ(quoted_name("blocks.0.weight"), "\"blocks.0.weight\"");
+  EXPECT_EQ(quoted_name("猫"), "\"猫\"");
+  EXPECT_EQ(quoted_name("a\nb\x1b[31m\"c\""), R"("a\nb\u001b[31m\"c\"")");
+  EXPECT_EQ(quoted_name("\xff"), "\"\ufffd\"");
+  EXPECT_LT(quoted_name(std::string(10'000, 'x')).size(), 140u);
+  expect_refused(R"({"a\nb": 1})", {R"(unknown key "a\nb")"});
+}
+
 TEST(JsonDocument, LoadsFiles) {
   const TemporaryFolder folder;
   write_text(folder / "a.json", R"({"name": "x"})");

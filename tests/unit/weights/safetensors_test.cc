@@ -118,6 +118,12 @@ TEST(Safetensors, NamesADtypeItCannotRead) {
                  one_tensor(R"("dtype":"F8_E4M3","shape":[1],"data_offsets":[0,1])", 1));
 }
 
+TEST(Safetensors, ShowsAnyNameOnOneLine) {
+  expect_refused(
+      ErrorCode::kUnsupported, {R"(tensor "a\nb")", R"("F\u001b")"},
+      safetensors_bytes(R"({"a\nb":{"dtype":"F\u001b","shape":[1],"data_offsets":[0,1]}})", 1));
+}
+
 TEST(Safetensors, RefusesShapesThatDisagreeWithTheBytes) {
   expect_refused({"\"x\"", "has 4 bytes, wanted 12 for shape [3] of F32"},
                  one_tensor(R"("dtype":"F32","shape":[3],"data_offsets":[0,4])", 4));
