@@ -59,7 +59,9 @@ std::size_t find_letter(std::span<const FieldText> fields, char letter) {
     known.emplace_back(field.name);
     if (!field.alias.empty()) known.emplace_back(field.alias);
   }
-  const std::string nearest = engine::nearest_name(flag.substr(flag.find_first_not_of('-')), known);
+  // Dashes alone have no name, and nothing is near to that.
+  const std::string name = flag.substr(std::min(flag.find_first_not_of('-'), flag.size()));
+  const std::string nearest = engine::nearest_name(name, known);
   const std::string hint =
       nearest.empty() ? "; --help lists them all" : concat("; did you mean --", nearest, "?");
   throw Error(ErrorCode::kInvalidArgument, concat("unknown flag ", flag, hint));
