@@ -19,9 +19,14 @@ namespace hn = hwy::HWY_NAMESPACE;
 using FloatTag = hn::ScalableTag<float>;
 using FloatVec = hn::Vec<FloatTag>;
 
-// 2^n * 2^r for whole n and |r| <= 1/2, as long as the result is a normal number. The polynomial is
-// the minimax fit of 2^r by the Remez algorithm, relative error 2e-9.
-HWY_INLINE FloatVec exp2_of_parts(FloatTag d, FloatVec n, FloatVec r) {
+// Added to a number of at most 2^22, this rounds it to a whole number, which is then also what the
+// lowest bits of the sum say: cheaper than rounding and converting.
+inline constexpr float kRoundingShift = 0x1.8p23f;
+
+// 2^n * 2^r for |r| <= 1/2, as long as the result is a normal number; `shifted` is n +
+// kRoundingShift. The polynomial is the minimax fit of 2^r by the Remez algorithm, relative error
+// 2e-9.
+HWY_INLINE FloatVec exp2_of_parts(FloatTag d, FloatVec shifted, FloatVec r) {
   const hn::RebindToSigned<FloatTag> di;
   FloatVec p = hn::Set(d, 1.5347320e-4f);
   p = hn::MulAdd(p, r, hn::Set(d, 1.34001545e-3f));
@@ -30,14 +35,15 @@ HWY_INLINE FloatVec exp2_of_parts(FloatTag d, FloatVec n, FloatVec r) {
   p = hn::MulAdd(p, r, hn::Set(d, 2.40226469e-1f));
   p = hn::MulAdd(p, r, hn::Set(d, 6.93147206e-1f));
   p = hn::MulAdd(p, r, hn::Set(d, 1.0f));
-  const auto exponent = hn::ShiftLeft<23>(hn::ConvertTo(di, n));
+  const auto exponent = hn::ShiftLeft<23>(hn::BitCast(di, shifted));
   return hn::BitCast(d, hn::Add(hn::BitCast(di, p), exponent));
 }
 
 // 2^x for x <= 0; -inf and everything below the normal numbers gives 0.
 HWY_INLINE FloatVec exp2_nonpositive(FloatTag d, FloatVec x) {
-  const FloatVec n = hn::Round(x);
-  const FloatVec value = exp2_of_parts(d, n, hn::Sub(x, n));
+  const FloatVec shift = hn::Set(d, kRoundingShift);
+  const FloatVec shifted = hn::Add(x, shift);
+  const FloatVec value = exp2_of_parts(d, shifted, hn::Sub(x, hn::Sub(shifted, shift)));
   return hn::IfThenElseZero(hn::Ge(x, hn::Set(d, -126.0f)), value);
 }
 
@@ -47,9 +53,11 @@ HWY_INLINE FloatVec exp_clamped(FloatTag d, FloatVec x) {
   x = hn::Min(hn::Max(x, hn::Set(d, -87.0f)), hn::Set(d, 87.0f));
   const FloatVec log2e_high = hn::Set(d, 1.44269502e+0f);
   const FloatVec log2e_low = hn::Set(d, 1.92596299e-8f);
-  const FloatVec n = hn::Round(hn::Mul(x, log2e_high));
+  const FloatVec shift = hn::Set(d, kRoundingShift);
+  const FloatVec shifted = hn::MulAdd(x, log2e_high, shift);
+  const FloatVec n = hn::Sub(shifted, shift);
   const FloatVec r = hn::MulAdd(x, log2e_low, hn::MulSub(x, log2e_high, n));
-  return exp2_of_parts(d, n, r);
+  return exp2_of_parts(d, shifted, r);
 }
 
 // x sigmoid(x)

@@ -22,11 +22,11 @@ struct Input {
   }
 };
 
+// `sum` is what the sum starts with: the bias.
 template <typename Real>
 Real convolve(const Input<Real>& in, const Real* weight, const Shape& shape, std::int64_t frame,
-              std::int64_t y, std::int64_t x) {
+              std::int64_t y, std::int64_t x, Real sum) {
   const std::int64_t channels = shape[1], span = shape[2], rows = shape[3], columns = shape[4];
-  Real sum = 0;
   for (std::int64_t t = 0; t < span; ++t) {
     for (std::int64_t p = 0; p < rows; ++p) {
       for (std::int64_t q = 0; q < columns; ++q) {
@@ -57,9 +57,9 @@ std::vector<Real> conv3d(const Conv3dArgs& args, const PackConv3dArgs& weights) 
   y.resize(static_cast<std::size_t>(in.frames * height * width * shape[0]), Real{0});
   for (std::int64_t i = 0; i < in.frames * height * width; ++i) {
     for (std::int64_t out = 0; out < shape[0]; ++out) {
-      const Real sum = convolve(in, weight.data() + out * filter, shape, i / (height * width),
-                                i / width % height, i % width);
-      y[static_cast<std::size_t>(i * shape[0] + out)] += sum + bias[static_cast<std::size_t>(out)];
+      y[static_cast<std::size_t>(i * shape[0] + out)] +=
+          convolve(in, weight.data() + out * filter, shape, i / (height * width),
+                   i / width % height, i % width, bias[static_cast<std::size_t>(out)]);
     }
   }
   return y;
