@@ -78,4 +78,4 @@ if ! apt_get install --yes --no-install-recommends "${missing[@]}" >"$log" 2>&1;
   echo "(psa-gen needs Debian 12, Ubuntu 24.04 with its 'universe' packages, or later)" >&2
   exit 1
 fi
-echo "Installed ${#missing[@]} packages and what they depend on."
+echo "Installed them and what they depend on."
