@@ -15,39 +15,27 @@ Parameter token_table(const TextEncoderConfig& config, const Weights& weights) {
 
 // The first elements of `whole`, seen as `shape`.
 TensorView front(TensorView whole, const Shape& shape) {
-  return whole.reshape({whole.num_elements()}).slice(0, 0, shape.num_elements()).reshape(shape);
+  return whole.slice(0, 0, shape.num_elements()).reshape(shape);
 }
 
 }  // namespace
 
 Umt5Activations::Umt5Activations(kernels::Ops& ops, const TextEncoderConfig& config,
-                                 std::int64_t length) {
+                                 std::int64_t num_rows, std::int64_t longest_prompt) {
   const auto tensor = [&ops](Shape shape) {
     return Tensor(ops.context().allocator(), DType::kF32, shape);
   };
   const std::int64_t inner = config.num_heads * config.d_kv;
-  h_ = tensor({1, length, config.d_model});
-  q_ = tensor({1, length, inner});
-  k_ = tensor({1, length, inner});
-  v_ = tensor({1, length, inner});
-  attended_ = tensor({1, length, inner});
-  diagonals_ = tensor({config.num_heads, 2 * length - 1});
-  bias_ = tensor({config.num_heads, length, length});
-  gate_ = tensor({1, length, config.d_ff});
-  up_ = tensor({1, length, config.d_ff});
-}
-
-Umt5Activations::Views Umt5Activations::views(std::int64_t length) {
-  const std::int64_t num_heads = bias_.shape()[0];
-  return {.h = h_.view().slice(1, 0, length),
-          .q = q_.view().slice(1, 0, length),
-          .k = k_.view().slice(1, 0, length),
-          .v = v_.view().slice(1, 0, length),
-          .attended = attended_.view().slice(1, 0, length),
-          .diagonals = front(diagonals_, {num_heads, 2 * length - 1}),
-          .bias = front(bias_, {num_heads, length, length}),
-          .gate = gate_.view().slice(1, 0, length),
-          .up = up_.view().slice(1, 0, length)};
+  x = tensor({1, num_rows, config.d_model});
+  h = tensor({1, num_rows, config.d_model});
+  q = tensor({1, num_rows, inner});
+  k = tensor({1, num_rows, inner});
+  v = tensor({1, num_rows, inner});
+  attended = tensor({1, num_rows, inner});
+  diagonals = tensor({config.num_heads * (2 * longest_prompt - 1)});
+  bias = tensor({config.num_heads * longest_prompt * longest_prompt});
+  gate = tensor({1, num_rows, config.d_ff});
+  up = tensor({1, num_rows, config.d_ff});
 }
 
 Umt5Block::Umt5Block(const TextEncoderConfig& config, const Weights& weights, kernels::Ops& ops)
@@ -67,21 +55,31 @@ Umt5Block::Umt5Block(const TextEncoderConfig& config, const Weights& weights, ke
       ffn_norm_(config.d_model, config.layer_norm_epsilon, weights.child("layer.1.layer_norm")),
       ffn_(config.d_model, config.d_ff, weights.child("layer.1.DenseReluDense")) {}
 
-void Umt5Block::forward(kernels::Ops& ops, const Umt5Activations::Views& a, TensorView x) const {
-  attention_norm_(ops, x, a.h);  // h = rms(x)                              [1,S,C]
-  q_(ops, a.h, a.q);             // q, k, v                                 [1,S,N*D]
+void Umt5Block::forward(kernels::Ops& ops, std::span<const PromptRows> prompts,
+                        Umt5Activations& a) const {
+  attention_norm_(ops, a.x, a.h);  // h = rms(x)            [1,S,C]
+  q_(ops, a.h, a.q);               // q, k, v               [1,S,N*D]
   k_(ops, a.h, a.k);
   v_(ops, a.h, a.v);
-  relative_bias_(ops, a.diagonals, a.bias);  // bias_nij = table[bucket(j - i)][n]      [N,S,S]
-  ops.attention({.q = a.q.split_last(num_heads_, d_kv_),  // softmax(q k' + bias) v, unscaled
-                 .k = a.k.split_last(num_heads_, d_kv_),
-                 .v = a.v.split_last(num_heads_, d_kv_),
+  for (const PromptRows& rows : prompts) attend(ops, rows, a);  // attended              [1,S,N*D]
+  o_.add_to(ops, a.attended, a.x);                              // x = x + attended Wo'  [1,S,C]
+  ffn_norm_(ops, a.x, a.h);                                     // h = rms(x)
+  ffn_.add_to(ops, a.h, a.gate, a.up, a.x);                     // x = x + FFN(h)
+}
+
+void Umt5Block::attend(kernels::Ops& ops, const PromptRows& rows, Umt5Activations& a) const {
+  const std::int64_t length = rows.length();
+  const auto heads = [&](TensorView whole) {  // [1, S, N*D] -> the prompt's [1, P, N, D]
+    return whole.slice(1, rows.begin, rows.end).split_last(num_heads_, d_kv_);
+  };
+  const TensorView bias = front(a.bias, {num_heads_, length, length});
+  relative_bias_(ops, front(a.diagonals, {num_heads_, 2 * length - 1}), bias);
+  ops.attention({.q = heads(a.q),  // softmax(q k' + bias) v; the scores are not scaled
+                 .k = heads(a.k),
+                 .v = heads(a.v),
                  .scale = 1.0,
-                 .bias = a.bias,
-                 .out = a.attended.split_last(num_heads_, d_kv_)});
-  o_.add_to(ops, a.attended, x);  // x = x + attended Wo'                            [1,S,C]
-  ffn_norm_(ops, x, a.h);         // h = rms(x)
-  ffn_.add_to(ops, a.h, a.gate, a.up, x);  // x = x + FFN(h)
+                 .bias = bias,
+                 .out = heads(a.attended)});
 }
 
 Umt5Encoder::Umt5Encoder(const TextEncoderConfig& config, const Weights& weights, kernels::Ops& ops)
@@ -98,24 +96,33 @@ Umt5Encoder::Umt5Encoder(const TextEncoderConfig& config, const Weights& weights
 std::vector<Tensor> Umt5Encoder::encode(kernels::Ops& ops,
                                         std::span<const std::vector<std::int32_t>> prompts,
                                         const LayerDone& layer_done) const {
+  std::vector<std::int32_t> ids;
+  std::vector<PromptRows> rows;
   std::int64_t longest = 0;
-  std::vector<Tensor> streams;
-  for (const std::vector<std::int32_t>& ids : prompts) {
-    PSAGEN_CHECK(!ids.empty(), ErrorCode::kInternal, "a prompt without tokens");
-    const std::int64_t length = static_cast<std::int64_t>(ids.size());
-    longest = std::max(longest, length);
-    streams.emplace_back(ops.context().allocator(), DType::kF32, Shape{1, length, config_.d_model});
-    embedding_(ops, ids, streams.back().view().reshape({length, config_.d_model}));
+  for (const std::vector<std::int32_t>& prompt : prompts) {
+    PSAGEN_CHECK(!prompt.empty(), ErrorCode::kInternal, "a prompt without tokens");
+    const std::int64_t begin = static_cast<std::int64_t>(ids.size());
+    ids.insert(ids.end(), prompt.begin(), prompt.end());
+    rows.push_back({.begin = begin, .end = static_cast<std::int64_t>(ids.size())});
+    longest = std::max(longest, rows.back().length());
   }
-  Umt5Activations activations(ops, config_, longest);
+  const std::int64_t num_rows = static_cast<std::int64_t>(ids.size());
+  Umt5Activations a(ops, config_, num_rows, longest);
+  embedding_(ops, ids, a.x.view().reshape({num_rows, config_.d_model}));
   for (std::int64_t n = 0; n < config_.num_layers; ++n) {
-    for (Tensor& x : streams)
-      blocks_[static_cast<std::size_t>(n)].forward(ops, activations.views(x.shape()[1]), x);
+    blocks_[static_cast<std::size_t>(n)].forward(ops, rows, a);
     weights_.source().drop_from_memory();
     if (layer_done) layer_done(n + 1, config_.num_layers);
   }
-  for (Tensor& x : streams) final_norm_(ops, x, x);
-  return streams;
+  final_norm_(ops, a.x, a.h);
+
+  std::vector<Tensor> encoded;
+  for (const PromptRows& prompt : rows) {
+    Tensor& result = encoded.emplace_back(ops.context().allocator(), DType::kF32,
+                                          Shape{1, prompt.length(), config_.d_model});
+    ops.copy(a.h.view().slice(1, prompt.begin, prompt.end), result);
+  }
+  return encoded;
 }
 
 }  // namespace psagen::engine

@@ -17,32 +17,36 @@
 
 namespace psagen::engine {
 
-// Everything a layer writes, for sequences of up to S tokens. The residual streams are not here:
-// there is one for every prompt.
-struct Umt5Activations {
-  Umt5Activations(kernels::Ops& ops, const TextEncoderConfig& config, std::int64_t length);
-  // The same memory for a shorter sequence.
-  struct Views {
-    TensorView h;          // [1, S, d_model]
-    TensorView q, k, v;    // [1, S, N * d_kv]
-    TensorView attended;   // [1, S, N * d_kv]
-    TensorView diagonals;  // [N, 2 S - 1]
-    TensorView bias;       // [N, S, S]
-    TensorView gate, up;   // [1, S, d_ff]
-  };
-  Views views(std::int64_t length);
+// Several prompts lie one after the other in one tensor of S rows, so that a layer's weights are
+// read and widened once for all of them; only attention looks at each alone.
+struct PromptRows {
+  std::int64_t begin = 0;
+  std::int64_t end = 0;
+  std::int64_t length() const { return end - begin; }
+};
 
- private:
-  Tensor h_, q_, k_, v_, attended_, diagonals_, bias_, gate_, up_;
+// Everything a layer writes, named and allocated once.
+struct Umt5Activations {
+  Umt5Activations(kernels::Ops& ops, const TextEncoderConfig& config, std::int64_t num_rows,
+                  std::int64_t longest_prompt);
+  Tensor x;          // [1, S, d_model] residual stream
+  Tensor h;          // [1, S, d_model]
+  Tensor q, k, v;    // [1, S, N * d_kv]
+  Tensor attended;   // [1, S, N * d_kv]
+  Tensor diagonals;  // [N * (2 P - 1)] for the longest prompt, P tokens
+  Tensor bias;       // [N * P * P] likewise
+  Tensor gate, up;   // [1, S, d_ff]
 };
 
 class Umt5Block {
  public:
   Umt5Block(const TextEncoderConfig& config, const Weights& weights, kernels::Ops& ops);
-  // x [1, S, d_model] in place.
-  void forward(kernels::Ops& ops, const Umt5Activations::Views& a, TensorView x) const;
+  // a.x in place.
+  void forward(kernels::Ops& ops, std::span<const PromptRows> prompts, Umt5Activations& a) const;
 
  private:
+  void attend(kernels::Ops& ops, const PromptRows& rows, Umt5Activations& a) const;
+
   std::int64_t num_heads_;
   std::int64_t d_kv_;
   RmsNorm attention_norm_;
@@ -59,8 +63,8 @@ class Umt5Encoder {
   Umt5Encoder(const TextEncoderConfig& config, const Weights& weights, kernels::Ops& ops);
 
   // One [1, S, d_model] float32 tensor for each of the prompts, S being its number of ids (at least
-  // one). Layer by layer over all prompts, giving each layer's weights back to the operating system
-  // when they are used: the published encoder is 22.7 GB in float32.
+  // one). Each layer's weights are given back to the operating system once they are used: the
+  // published encoder is 22.7 GB in float32.
   std::vector<Tensor> encode(kernels::Ops& ops, std::span<const std::vector<std::int32_t>> prompts,
                              const LayerDone& layer_done = {}) const;
 
