@@ -228,6 +228,7 @@ void read_fields(const JsonValue& object, UnknownKeys unknown,
                  const std::vector<JsonField>& fields) {
   if (!object.is_object()) object.fail_type("an object");
   std::vector<std::string> names;
+  names.reserve(fields.size());
   for (const JsonField& field : fields) names.push_back(field.name);
   // Misspellings first: the key one meant to write is then also the one that is missing.
   if (unknown == UnknownKeys::kRefuse) {

@@ -152,6 +152,7 @@ void read_value(const JsonValue& value, GenerationDefaults& defaults) {
 JsonField component(const std::string& name, const std::string& library,
                     const std::vector<std::string>& classes) {
   std::vector<std::string> allowed;
+  allowed.reserve(classes.size());
   for (const std::string& one : classes) allowed.push_back("[\"" + library + "\",\"" + one + "\"]");
   return required_only(name, allowed);
 }

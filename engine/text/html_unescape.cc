@@ -23,7 +23,7 @@ struct Entity {
 };
 
 constexpr Entity kEntities[] = {
-    // sorted by name
+// sorted by name
 #include "engine/text/html_entities.inc"
 };
 

@@ -224,6 +224,7 @@ std::vector<TensorEntry> parse_safetensors(std::span<const std::byte> file,
     entries.push_back(checked_entry(file_name, name, entry, data));
   }
   std::vector<const TensorEntry*> pointers;
+  pointers.reserve(entries.size());
   for (const TensorEntry& entry : entries) pointers.push_back(&entry);
   check_coverage(file_name, std::move(pointers), data);
   return entries;
