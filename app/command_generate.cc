@@ -202,7 +202,8 @@ class Run {
 std::string generate_help() {
   const std::vector<FieldText> fields = field_texts(generate_table());
   return "psa-gen turns a sentence into a short video.\n\n"
-         "  psa-gen --prompt \"a red circle moves right on a plain grey background\"\n" +
+         "  psa-gen --prompt \"a red circle moves right on a plain grey background\"\n\n"
+         "What a flag leaves open the model decides; `psa-gen info` prints its defaults.\n" +
          flag_section(fields) + exit_code_section();
 }
 
