@@ -34,14 +34,21 @@ HWY_INLINE std::int64_t panel_queries() {
   return 2 * static_cast<std::int64_t>(hn::Lanes(FloatTag()));
 }
 
-// queries[k][lane] = rows[lane][k] * factor; lanes past `count` are zeros.
+// queries[k][lane] = rows[lane][k] * factor; lanes past `count` are zeros. Goes by cache lines of
+// the rows, so that each is read once from memory and its panel rows are written in full.
 HWY_INLINE void pack_query_panel(const float* HWY_RESTRICT rows, std::int64_t stride,
                                  std::int64_t count, std::int64_t depth, float factor,
                                  float* HWY_RESTRICT queries) {
+  constexpr std::int64_t kLine = 16;
   const std::int64_t lanes = panel_queries();
-  for (std::int64_t lane = 0; lane < lanes; ++lane)
-    for (std::int64_t k = 0; k < depth; ++k)
-      queries[k * lanes + lane] = lane < count ? rows[lane * stride + k] * factor : 0.0f;
+  for (std::int64_t first = 0; first < depth; first += kLine) {
+    for (std::int64_t k = first; k < std::min(first + kLine, depth); ++k) {
+      float* out = queries + k * lanes;
+      for (std::int64_t lane = 0; lane < count; ++lane)
+        out[lane] = rows[lane * stride + k] * factor;
+      std::fill(out + count, out + lanes, 0.0f);
+    }
+  }
 }
 
 HWY_INLINE void reset_panel(std::int64_t depth, const AttentionPanel& panel) {

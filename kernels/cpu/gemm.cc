@@ -132,8 +132,11 @@ HWY_EXPORT(finish_row);
 HWY_EXPORT(multiply_few_rows);
 
 constexpr std::int64_t kFewRows = 16;
-constexpr std::int64_t kTileRows = 192;
-constexpr std::int64_t kTileColumns = 512;
+// Tiles of 384 x 1024 run at 0.92 of dnnl_sgemm on the whole, of 192 x 256 at 0.90; the smaller
+// ones are for products that would not keep many threads busy.
+constexpr std::int64_t kTileRows = 384, kSmallTileRows = 192;
+constexpr std::int64_t kTileColumns = 1024, kSmallTileColumns = 256;
+constexpr std::int64_t kManyTiles = 16;
 constexpr std::int64_t kPanelFloats = 4 << 20;  // of widened weights
 
 // The rows of a linear layer: x, y and residual over the same batches and rows.
@@ -198,26 +201,43 @@ void linear_few_rows(Context& context, const LinearArgs& args, const LinearRows&
   });
 }
 
+std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+struct TileShape {
+  std::int64_t rows = kTileRows, columns = kTileColumns;
+};
+
+TileShape tile_shape(std::int64_t batches, std::int64_t rows, std::int64_t columns) {
+  TileShape tile;
+  const auto few = [&] {
+    return batches * divide_up(rows, tile.rows) * divide_up(columns, tile.columns) < kManyTiles;
+  };
+  while (few() && tile.columns > kSmallTileColumns) tile.columns /= 2;
+  if (few()) tile.rows = kSmallTileRows;
+  return tile;
+}
+
 // Columns [first, first + width) of the product; weight is [width, depth] float32. Tiles are
 // computed in scratch memory where the residual may be y itself, in y otherwise.
 void linear_tiles(Context& context, const LinearRows& rows, const float* weight, std::int64_t first,
                   std::int64_t width, float* scratch) {
   const std::int64_t depth = rows.x.width;
-  const std::int64_t row_tiles = (rows.y.rows + kTileRows - 1) / kTileRows;
-  const std::int64_t column_tiles = (width + kTileColumns - 1) / kTileColumns;
+  const TileShape shape = tile_shape(rows.y.batches, rows.y.rows, width);
+  const std::int64_t row_tiles = divide_up(rows.y.rows, shape.rows);
+  const std::int64_t column_tiles = divide_up(width, shape.columns);
   const auto finish = HWY_DYNAMIC_DISPATCH(finish_row);
   const std::int64_t tiles = rows.y.batches * row_tiles * column_tiles;
   parallel_for(context, tiles, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       const std::int64_t batch = i / (row_tiles * column_tiles);
-      const std::int64_t row = i / column_tiles % row_tiles * kTileRows;
-      const std::int64_t column = i % column_tiles * kTileColumns;
-      const std::int64_t num_rows = std::min(kTileRows, rows.y.rows - row);
-      const std::int64_t num_columns = std::min(kTileColumns, width - column);
+      const std::int64_t row = i / column_tiles % row_tiles * shape.rows;
+      const std::int64_t column = i % column_tiles * shape.columns;
+      const std::int64_t num_rows = std::min(shape.rows, rows.y.rows - row);
+      const std::int64_t num_columns = std::min(shape.columns, width - column);
       const bool in_place = rows.residual.data == nullptr;
       float* tile = in_place ? rows.y.row(batch, row) + first + column
                              : scratch + thread_index() * kTileRows * kTileColumns;
-      const std::int64_t tile_stride = in_place ? rows.y.row_stride : kTileColumns;
+      const std::int64_t tile_stride = in_place ? rows.y.row_stride : shape.columns;
       multiply_transposed(num_rows, num_columns, depth, rows.x.row(batch, row), rows.x.row_stride,
                           weight + column * depth, depth, tile, tile_stride);
       for (std::int64_t r = 0; r < num_rows; ++r)

@@ -1,5 +1,4 @@
-// Normalisations over the last dimension (RMS, layer, channel), float32 sums in vector lanes and
-// double across lanes.
+// Normalisations over the last dimension: RMS, layer, channel.
 #pragma once
 
 #include "kernels/ops.h"

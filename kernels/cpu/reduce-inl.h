@@ -1,7 +1,7 @@
 // Sums over a row of float32. Compiled once per Highway target.
 //
-// Each lane adds up every lanes-th element in float32 (few additions a lane, so the error stays
-// near that of one rounding); the lanes are then joined in double.
+// Each lane adds up every lanes-th element, and the lanes are joined as a tree: few additions one
+// after the other, so that the error stays near that of one rounding.
 #include <cstdint>
 
 #if defined(PSAGEN_KERNELS_CPU_REDUCE_INL_H_) == defined(HWY_TARGET_TOGGLE)
@@ -18,11 +18,7 @@ HWY_BEFORE_NAMESPACE();
 namespace psagen::kernels::cpu::HWY_NAMESPACE {
 
 HWY_INLINE double join_lanes(FloatTag d, FloatVec v) {
-  HWY_ALIGN float lanes[HWY_MAX_BYTES / sizeof(float)];
-  hn::Store(v, d, lanes);
-  double sum = 0.0;
-  for (std::int64_t i = 0; i < float_lanes(); ++i) sum += lanes[i];
-  return sum;
+  return static_cast<double>(hn::GetLane(hn::SumOfLanes(d, v)));
 }
 
 HWY_INLINE double row_sum(FloatTag d, const float* x, std::int64_t width) {
