@@ -9,6 +9,7 @@
 
 #include "engine/config/attention_presets.h"
 #include "kernels/core/error.h"
+#include "kernels/psa/level_allocation.h"
 
 namespace psagen::engine {
 namespace {
@@ -132,6 +133,21 @@ TEST(AttentionConfig, OurPresetsSpendWhatTheySay) {
                                       {"density-0.50", 0.50}})
     EXPECT_THAT(parse_attention(std::string("block-sparse:") + name).psa.level_bounds,
                 Each(density));
+}
+
+// The default model's clips have 2,304 tokens: few blocks, whose whole numbers must still come near
+// the budget.
+TEST(AttentionConfig, QuotasComeNearTheirBudgetOnShortSequences) {
+  for (const std::string name : {"fast", "balanced", "quality"}) {
+    const kernels::PsaParams psa = parse_attention("psa:" + name).psa;
+    const std::int64_t blocks = 2304 / psa.key_block;
+    const kernels::LevelEnds ends = kernels::quota_level_ends(blocks, psa);
+    std::array<double, 4> shares{};
+    for (std::size_t i = 0; i < 4; ++i)
+      shares[i] = static_cast<double>(ends[i]) / static_cast<double>(blocks);
+    EXPECT_NEAR(budget(shares) / budget(psa.level_bounds), 1.0, 0.2) << name;
+    EXPECT_GT(ends[3], ends[0]) << name << " pools nothing";
+  }
 }
 
 TEST(AttentionConfig, BlockSparseSpendsTheBudgetOnFullResolution) {
