@@ -195,6 +195,7 @@ void attend_sparse(Context& context, const SparseAttentionArgs& args) {
   const std::int64_t num_tasks = mask.num_rows();
   Workspace::Scope memory(context.workspace());
   std::vector<SparseScratch> scratch;
+  scratch.reserve(static_cast<std::size_t>(context.num_threads()));
   for (int i = 0; i < context.num_threads(); ++i)
     scratch.emplace_back(memory, args.query_block, args.q.dim(3));
 
