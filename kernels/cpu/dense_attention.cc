@@ -3,8 +3,8 @@
 // values (128 x 128: 128 KiB) stays in the second-level cache while the block's panels pass over
 // it.
 //
-// Measured with two threads of a 2.6 GHz Zen 4, as a share of dnnl_sgemm on the same products:
-// tests/bench/nn/bench_attention prints both.
+// Measured by bench_attention --threads 1 --clock cpu on Zen 4 (AVX-512): 99 GFLOP/s at L = 9216,
+// D = 128 and 94 at D = 64, where dnnl_sgemm makes 99 to 108 of the two products alone.
 #include "kernels/cpu/dense_attention.h"
 
 #include <algorithm>

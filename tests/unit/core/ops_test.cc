@@ -88,7 +88,8 @@ TEST_F(OpsTest, NormsCheckTheirParameters) {
                  {"layer_norm", "gamma and beta"});
   expect_refused([&] { ops_->layer_norm({.x = x, .scale = scale, .y = y}); },
                  {"layer_norm", "scale and shift"});
-  expect_refused([&] { ops_->channel_norm({.x = x, .gamma = {}, .y = y}); }, {"channel_norm", "gamma"});
+  expect_refused([&] { ops_->channel_norm({.x = x, .gamma = {}, .y = y}); },
+                 {"channel_norm", "gamma"});
 }
 
 TEST_F(OpsTest, RopeChecksHeadsAndTables) {
