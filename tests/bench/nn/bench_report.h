@@ -1,8 +1,10 @@
 // What the network benchmarks share: times of repeated calls, a table on the screen, JSON in a
 // file.
 //
-//   bench_x [--json FILE] [--rounds N] [--threads N] [--clock wall|cpu]
+//   bench_x [--benchmark_filter=REGEX] [--benchmark_out=FILE] [--rounds=N] [--threads=N]
+//           [--clock=wall|cpu]
 //
+// The JSON is that of Google Benchmark, one entry a round, so scripts/compare_bench.py reads it.
 // The CPU clock counts the calling thread only: with one thread it gives usable figures on a
 // machine that is busy with other work.
 #pragma once
@@ -13,13 +15,12 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <fstream>
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <regex>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "kernels/backend.h"
@@ -28,6 +29,7 @@
 namespace psagen::kernels {
 
 struct BenchOptions {
+  std::regex filter{"."};
   std::string json;
   int rounds = 7;
   int threads = 0;
@@ -36,27 +38,41 @@ struct BenchOptions {
 
 inline BenchOptions parse_bench_options(int argc, char** argv) {
   BenchOptions options;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    if (std::strcmp(argv[i], "--json") == 0) options.json = argv[i + 1];
-    if (std::strcmp(argv[i], "--rounds") == 0) options.rounds = std::max(1, std::atoi(argv[i + 1]));
-    if (std::strcmp(argv[i], "--threads") == 0) options.threads = std::atoi(argv[i + 1]);
-    if (std::strcmp(argv[i], "--clock") == 0)
-      options.cpu_clock = std::strcmp(argv[i + 1], "cpu") == 0;
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    const std::size_t equals = std::min(argument.find('='), argument.size() - 1);
+    const std::string name = argument.substr(0, equals), value = argument.substr(equals + 1);
+    if (name == "--benchmark_filter") {
+      options.filter = value;
+    } else if (name == "--benchmark_out") {
+      options.json = value;
+    } else if (name == "--rounds") {
+      options.rounds = std::max(1, std::stoi(value));
+    } else if (name == "--threads") {
+      options.threads = std::stoi(value);
+    } else if (name == "--clock") {
+      options.cpu_clock = value == "cpu";
+    } else if (argument != "--benchmark_out_format=json") {
+      std::fprintf(stderr, "%s: unknown option %s\n", argv[0], argv[i]);
+      std::exit(2);
+    }
   }
   return options;
 }
 
 class Bench {
  public:
-  Bench(std::string name, const BenchOptions& options)
+  Bench(const std::string& name, const BenchOptions& options)
       : options_(options),
         context_({.device = {}, .num_threads = options.threads}),
         ops_(make_ops(context_)) {
-    report_ = {{"bench", std::move(name)},        {"threads", context_.num_threads()},
-               {"simd", cpu::simd_target_name()}, {"clock", options.cpu_clock ? "cpu" : "wall"},
-               {"rounds", options.rounds},        {"cases", nlohmann::json::array()}};
-    std::printf("%s: %d threads, %s\n%-34s %10s %10s %10s\n",
-                report_["bench"].get<std::string>().c_str(), context_.num_threads(),
+    report_ = {{"context",
+                {{"executable", name},
+                 {"threads", context_.num_threads()},
+                 {"simd", cpu::simd_target_name()},
+                 {"clock", options.cpu_clock ? "cpu" : "wall"}}},
+               {"benchmarks", nlohmann::json::array()}};
+    std::printf("%s: %d threads, %s\n%-34s %10s %10s %10s\n", name.c_str(), context_.num_threads(),
                 cpu::simd_target_name(), "case", "best ms", "median ms", "GFLOP/s");
   }
   ~Bench() {
@@ -86,7 +102,9 @@ class Bench {
     std::function<void()> run;
     double work;
   };
-  void compare(const std::vector<Way>& ways) {
+  void compare(std::vector<Way> ways) {
+    std::erase_if(ways,
+                  [&](const Way& way) { return !std::regex_search(way.name, options_.filter); });
     std::vector<std::vector<double>> seconds(ways.size());
     for (const Way& way : ways) way.run();
     for (int round = 0; round < options_.rounds; ++round) {
@@ -96,7 +114,7 @@ class Bench {
         seconds[i].push_back(now() - start);
       }
     }
-    for (std::size_t i = 0; i < ways.size(); ++i) record(ways[i], std::move(seconds[i]));
+    for (std::size_t i = 0; i < ways.size(); ++i) record(ways[i], seconds[i]);
   }
 
  private:
@@ -106,16 +124,21 @@ class Bench {
     return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
   }
 
-  void record(const Way& way, std::vector<double> seconds) {
+  void record(const Way& way, std::vector<double>& seconds) {
     std::sort(seconds.begin(), seconds.end());
     const double best = seconds.front(), median = seconds[seconds.size() / 2];
     std::printf("%-34s %10.3f %10.3f %10.1f\n", way.name.c_str(), best * 1e3, median * 1e3,
                 way.work / best * 1e-9);
-    report_["cases"].push_back({{"name", way.name},
-                                {"best_s", best},
-                                {"median_s", median},
-                                {"work_flop", way.work},
-                                {"best_gflops", way.work / best * 1e-9}});
+    for (const double time : seconds) {
+      report_["benchmarks"].push_back({{"name", way.name},
+                                       {"run_name", way.name},
+                                       {"run_type", "iteration"},
+                                       {"iterations", 1},
+                                       {"real_time", time},
+                                       {"cpu_time", time},
+                                       {"time_unit", "s"},
+                                       {"flop_per_second", way.work / time}});
+    }
   }
 
   BenchOptions options_;
