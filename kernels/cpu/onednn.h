@@ -2,9 +2,9 @@
 // last. Works with versions 2 and 3 of the library.
 #pragma once
 
-#include <compare>
 #include <cstdint>
 #include <memory>
+#include <tuple>
 
 #include "kernels/core/context.h"
 
@@ -26,7 +26,14 @@ struct ConvolutionShape {
   std::int64_t pad_h = 0, pad_w = 0;
   bool add_to_y = false;  // y is added to instead of written
 
-  auto operator<=>(const ConvolutionShape&) const = default;
+  // Some order, for a map.
+  bool operator<(const ConvolutionShape& other) const { return members() < other.members(); }
+
+ private:
+  auto members() const {
+    return std::tie(frames, height, width, in_channels, out_channels, kernel_t, kernel_h, kernel_w,
+                    pad_t, pad_h, pad_w, add_to_y);
+  }
 };
 
 // Weights and bias in the library's layout, in memory of the context's allocator.

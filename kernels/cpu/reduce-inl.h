@@ -4,11 +4,11 @@
 // after the other, so that the error stays near that of one rounding.
 #include <cstdint>
 
-#if defined(PSAGEN_KERNELS_CPU_REDUCE_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef PSAGEN_KERNELS_CPU_REDUCE_INL_H_
-#undef PSAGEN_KERNELS_CPU_REDUCE_INL_H_
+#if defined(PSAGEN_KERNELS_CPU_REDUCE_INL_H) == defined(HWY_TARGET_TOGGLE)
+#ifdef PSAGEN_KERNELS_CPU_REDUCE_INL_H
+#undef PSAGEN_KERNELS_CPU_REDUCE_INL_H
 #else
-#define PSAGEN_KERNELS_CPU_REDUCE_INL_H_
+#define PSAGEN_KERNELS_CPU_REDUCE_INL_H
 #endif
 
 #include "hwy/highway.h"

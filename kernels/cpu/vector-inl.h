@@ -5,11 +5,11 @@
 
 #include "kernels/core/dtype.h"
 
-#if defined(PSAGEN_KERNELS_CPU_VECTOR_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef PSAGEN_KERNELS_CPU_VECTOR_INL_H_
-#undef PSAGEN_KERNELS_CPU_VECTOR_INL_H_
+#if defined(PSAGEN_KERNELS_CPU_VECTOR_INL_H) == defined(HWY_TARGET_TOGGLE)
+#ifdef PSAGEN_KERNELS_CPU_VECTOR_INL_H
+#undef PSAGEN_KERNELS_CPU_VECTOR_INL_H
 #else
-#define PSAGEN_KERNELS_CPU_VECTOR_INL_H_
+#define PSAGEN_KERNELS_CPU_VECTOR_INL_H
 #endif
 
 #include "hwy/highway.h"
