@@ -26,14 +26,12 @@ struct ConvolutionShape {
   std::int64_t pad_h = 0, pad_w = 0;
   bool add_to_y = false;  // y is added to instead of written
 
-  // Some order, for a map.
-  bool operator<(const ConvolutionShape& other) const { return members() < other.members(); }
-
- private:
+  // All members; makes the order by which a map is sorted.
   auto members() const {
     return std::tie(frames, height, width, in_channels, out_channels, kernel_t, kernel_h, kernel_w,
                     pad_t, pad_h, pad_w, add_to_y);
   }
+  bool operator<(const ConvolutionShape& other) const { return members() < other.members(); }
 };
 
 // Weights and bias in the library's layout, in memory of the context's allocator.
