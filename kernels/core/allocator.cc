@@ -11,7 +11,9 @@ namespace {
 constexpr std::size_t kAlignment = 64;
 constexpr std::size_t kMinChunk = std::size_t{1} << 20;
 
-std::size_t round_up(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+std::size_t round_up(std::size_t bytes) {
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
 
 }  // namespace
 

@@ -84,11 +84,11 @@ namespace detail {
 #define PSAGEN_STRINGIFY(x) PSAGEN_STRINGIFY_2(x)
 
 // The caller's mistake: always on, throws. Further arguments are joined into the message.
-#define PSAGEN_CHECK(condition, code, ...)                              \
-  do {                                                                  \
-    if (!(condition)) [[unlikely]]                                      \
-      throw ::psagen::Error((code), ::psagen::concat(__VA_ARGS__),      \
-                            __FILE__ ":" PSAGEN_STRINGIFY(__LINE__));   \
+#define PSAGEN_CHECK(condition, code, ...)                            \
+  do {                                                                \
+    if (!(condition)) [[unlikely]]                                    \
+      throw ::psagen::Error((code), ::psagen::concat(__VA_ARGS__),    \
+                            __FILE__ ":" PSAGEN_STRINGIFY(__LINE__)); \
   } while (false)
 
 // Our mistake: debug and sanitizer builds only, aborts.
@@ -97,9 +97,9 @@ namespace detail {
   do {                           \
   } while (false)
 #else
-#define PSAGEN_ASSERT(condition)                                                 \
-  do {                                                                           \
-    if (!(condition)) [[unlikely]]                                               \
-      ::psagen::detail::assertion_failed(#condition, __FILE__, __LINE__);        \
+#define PSAGEN_ASSERT(condition)                                          \
+  do {                                                                    \
+    if (!(condition)) [[unlikely]]                                        \
+      ::psagen::detail::assertion_failed(#condition, __FILE__, __LINE__); \
   } while (false)
 #endif

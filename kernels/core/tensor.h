@@ -30,8 +30,8 @@ class BasicTensorView {
       : bytes_(bytes), dtype_(dtype), shape_(shape), strides_(strides), device_(device) {}
   // A mutable view converts to a read-only one.
   template <typename Other>
-    requires(std::is_const_v<Byte> && !std::is_const_v<Other>)
-  BasicTensorView(const BasicTensorView<Other>& other)
+  requires(std::is_const_v<Byte> && !std::is_const_v<Other>)
+      BasicTensorView(const BasicTensorView<Other>& other)
       : BasicTensorView(other.bytes(), other.dtype(), other.shape(), other.strides(),
                         other.device()) {}
 
@@ -45,7 +45,9 @@ class BasicTensorView {
   std::int64_t stride(int index) const { return strides_[index < 0 ? index + rank() : index]; }
   Device device() const { return device_; }
   std::int64_t num_elements() const { return shape_.num_elements(); }
-  std::size_t num_bytes() const { return static_cast<std::size_t>(num_elements()) * dtype_size(dtype_); }
+  std::size_t num_bytes() const {
+    return static_cast<std::size_t>(num_elements()) * dtype_size(dtype_);
+  }
 
   bool is_contiguous() const {
     const Strides wanted = contiguous_strides(shape_);
@@ -72,8 +74,8 @@ class BasicTensorView {
 
   // Rows [begin, end) of dimension `axis`.
   BasicTensorView slice(int axis, std::int64_t begin, std::int64_t end) const {
-    PSAGEN_CHECK(begin >= 0 && begin <= end && end <= shape_[axis], ErrorCode::kInternal,
-                 "slice [", begin, ", ", end, ") of dimension ", axis, " of ", shape_);
+    PSAGEN_CHECK(begin >= 0 && begin <= end && end <= shape_[axis], ErrorCode::kInternal, "slice [",
+                 begin, ", ", end, ") of dimension ", axis, " of ", shape_);
     BasicTensorView result = *this;
     result.bytes_ += begin * stride(axis) * static_cast<std::int64_t>(dtype_size(dtype_));
     result.shape_[axis] = end - begin;
