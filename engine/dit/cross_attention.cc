@@ -12,7 +12,10 @@ CrossAttention::CrossAttention(const TransformerConfig& config, const Weights& w
       to_v_(config.dim(), config.dim(), weights.child("to_v")),
       to_out_(config.dim(), config.dim(), weights.child("to_out.0")),
       norm_q_(config.dim(), config.eps, weights.child("norm_q")),
-      norm_k_(config.dim(), config.eps, weights.child("norm_k")) {}
+      norm_k_(config.dim(), config.eps, weights.child("norm_k")) {
+  // Some text-to-video files carry the norm of image queries, which no formula uses (spec 1.6).
+  weights.ignore("norm_added_q");
+}
 
 TextKeysValues CrossAttention::project_text(kernels::Ops& ops, ConstTensorView text) const {
   TextKeysValues result = {.k = Tensor(ops.context().allocator(), DType::kF32, text.shape()),

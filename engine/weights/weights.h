@@ -20,7 +20,7 @@ class Parameter {
       : view_(view), keep_alive_(std::move(keep_alive)) {}
 
   explicit operator bool() const { return static_cast<bool>(view_); }
-  operator ConstTensorView() const { return view_; }
+  operator ConstTensorView() const { return view_; }  // NOLINT(google-explicit-constructor)
   const ConstTensorView& view() const { return view_; }
 
  private:

@@ -31,7 +31,7 @@ class BasicTensorView {
   // A mutable view converts to a read-only one.
   template <typename Other>
   requires(std::is_const_v<Byte> && !std::is_const_v<Other>)
-      BasicTensorView(const BasicTensorView<Other>& other)
+      BasicTensorView(const BasicTensorView<Other>& other)  // NOLINT(google-explicit-constructor)
       : BasicTensorView(other.bytes(), other.dtype(), other.shape(), other.strides(),
                         other.device()) {}
 
@@ -118,8 +118,9 @@ class Tensor {
   explicit operator bool() const { return static_cast<bool>(view_); }
   TensorView view() { return view_; }
   ConstTensorView view() const { return view_; }
-  operator TensorView() { return view_; }
-  operator ConstTensorView() const { return view_; }
+  // An owner may stand wherever a view is wanted.
+  operator TensorView() { return view_; }             // NOLINT(google-explicit-constructor)
+  operator ConstTensorView() const { return view_; }  // NOLINT(google-explicit-constructor)
   const Shape& shape() const { return view_.shape(); }
 
  private:

@@ -191,5 +191,18 @@ TEST_F(DitLawsTest, RefusesAnotherPatchSize) {
   EXPECT_THROW(Dit(other, weights_, *ops_), Error);
 }
 
+TEST_F(DitLawsTest, OnlyTheStrayNormOfImageQueriesIsIgnored) {
+  auto with_stray = shapes();
+  with_stray["blocks.1.attn2.norm_added_q.weight"] = {config().dim()};
+  const Weights tolerated(std::make_shared<FormulaSource>(with_stray, DType::kF32), context_);
+  const Dit with_norm(config(), tolerated, *ops_);
+  EXPECT_NO_THROW(tolerated.expect_all_read());
+
+  with_stray["blocks.1.attn2.norm_added_k.weight"] = {config().dim()};
+  const Weights refused(std::make_shared<FormulaSource>(with_stray, DType::kF32), context_);
+  const Dit with_keys(config(), refused, *ops_);
+  EXPECT_THROW(refused.expect_all_read(), Error);
+}
+
 }  // namespace
 }  // namespace psagen::engine
