@@ -131,7 +131,7 @@ def check_code_line(path, number, line):
     if match and path.suffix in HEADERS and top in LAYERS and not name.startswith("kernels/cuda/"):
         # The guard with which Highway reads a header once per instruction set is no build flag.
         flag = BUILD_FLAG.search(match.group(1))
-        if flag and not (path.name.endswith("-inl.h") and flag.group(1).endswith("_INL_H_")):
+        if flag and not (path.name.endswith("-inl.h") and flag.group(1).endswith("_INL_H")):
             yield number, f"a header outside kernels/cuda tests the build flag {flag.group(1)}"
     match = FUNCTION_MACRO.match(line)
     if match and top in LAYERS and match.group(1) not in FUNCTION_MACROS:
