@@ -82,7 +82,7 @@ class RuleTest(unittest.TestCase):
         self.breaks("kernels/ops.h", header + "#if defined(USE_DNNL)\n#endif", "build flag USE_DNNL")
         self.keeps("kernels/cuda/module.h", header + "#ifdef PSAGEN_CUDA\n#endif")
         self.keeps("kernels/backend.cc", "#ifdef PSAGEN_CUDA\n#endif")
-        self.keeps("kernels/cpu/a-inl.h", "#if defined(PSAGEN_A_INL_H_) == defined(HWY_TARGET_TOGGLE)\n#endif")
+        self.keeps("kernels/cpu/a-inl.h", "#if defined(PSAGEN_A_INL_H) == defined(HWY_TARGET_TOGGLE)\n#endif")
 
     def test_headers_are_read_once(self):
         self.breaks("engine/a.h", "int x;\n", "#pragma once")
