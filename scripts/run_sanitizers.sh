@@ -4,7 +4,8 @@
 #   scripts/run_sanitizers.sh [asan|tsan] [flags of ctest]
 #
 # Both by default. Instrumented kernels are many times slower, so the suites are those that are
-# quick; flags of ctest choose others.
+# quick; flags of ctest choose others. The memory meter's test is left out: the address sanitizer
+# holds freed memory back, which is just what that test looks for.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
@@ -13,7 +14,7 @@ case ${1:-} in
   asan | tsan) which=("$1"); shift ;;
 esac
 selection=("$@")
-(( $# > 0 )) || selection=(--label-regex 'unit|parity|property')
+(( $# > 0 )) || selection=(--label-regex 'unit|parity|property' --exclude-regex memory_meter)
 
 for sanitizer in "${which[@]}"; do
   if [[ $sanitizer == tsan ]] && ! command -v clang++ >/dev/null 2>&1; then
