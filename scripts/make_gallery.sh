@@ -6,7 +6,7 @@
 #   scripts/make_gallery.sh [PROGRAM] [COUNT]
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
-program=${1:-$root/build/app/psa-gen}
+program=${1:-$root/build/cpu-release/app/psa-gen}
 count=${2:-12}
 folder=$root/docs/images/gallery
 work=$(mktemp -d)
