@@ -93,7 +93,8 @@ class CapturedStep:
                     step(*self.inputs)
             torch.cuda.current_stream().wait_stream(stream)
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
+            # thread_local: NCCL's watchdog thread may ask about its own events meanwhile.
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 self.output = step(*self.inputs)
             self.graph = graph
         except Exception as error:  # a missing capture costs speed, not results

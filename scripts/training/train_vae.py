@@ -26,11 +26,12 @@ CONFIG = dict(base_dim=32, dim_mult=[1, 1, 2, 2], num_res_blocks=1, z_dim=16)
 # (share of the total at which the phase ends, frames, crop, clips per step)
 PHASES = [(0.14, 1, 96, 256), (0.26, 9, 64, 64), (0.40, 17, 64, 48), (0.66, 33, 64, 40),
           (0.82, 33, 128, 10), (1.01, 33, 256, 3)]
+DECODER_PHASES = [(0.4, 33, 128, 12), (1.01, 33, 256, 4)]
 OBJECT_WEIGHT, GRADIENT_WEIGHT, KL_WEIGHT = 5.0, 0.5, 3e-4
 
 
-def phase_of(share):
-    return next(i for i, p in enumerate(PHASES) if share < p[0])
+def phase_of(phases, share):
+    return next(i for i, p in enumerate(phases) if share < p[0])
 
 
 def random_windows(data, rng, frames, crop, count):
@@ -69,7 +70,7 @@ def to_video(rgb):
 
 
 def make_step(model, ema, optimizer, device):
-    parameters = list(model.parameters())
+    parameters = [p for p in model.parameters() if p.requires_grad]
 
     def step(rgb, cover):
         x = to_video(rgb)
@@ -92,7 +93,7 @@ def make_step(model, ema, optimizer, device):
         (l1 + 2 * l2 + GRADIENT_WEIGHT * gradient + KL_WEIGHT * kl).backward()
         norm = torch.nn.utils.clip_grad_norm_(parameters, 1.0, foreach=True)
         optimizer.step()
-        torch._foreach_lerp_(ema, [p.detach() for p in parameters], 0.002)
+        torch._foreach_lerp_(ema, [p.detach() for p in model.parameters()], 0.002)
         return torch.stack([d.abs().mean().detach(), d.pow(2).mean().detach(), kl.detach(),
                             mean.std().detach(), norm.detach()])
 
@@ -146,6 +147,8 @@ def main():
     parser.add_argument("--eager", action="store_true")
     parser.add_argument("--benchmark-convolutions", action="store_true")
     parser.add_argument("--evaluate-only", action="store_true")
+    parser.add_argument("--decoder-only", action="store_true",
+                        help="train the decoder of STATE/vae_ema.safetensors on; latents stay as they are")
     args = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(0)
@@ -156,13 +159,21 @@ def main():
     for module in model.modules():  # residual branches start small, attention starts silent
         if hasattr(module, "to_qkv"):
             torch.nn.init.zeros_(module.proj.weight)
+    phases, kept = PHASES, "vae"
+    if args.decoder_only:
+        from safetensors.torch import load_file
+
+        phases, kept = DECODER_PHASES, "decoder"
+        model.load_state_dict(load_file(str(args.state / "vae_ema.safetensors")))
+        for part in (model.encoder, model.quant_conv):
+            part.requires_grad_(False)
     parameters = list(model.parameters())
     ema = [p.detach().clone() for p in parameters]
     lr = torch.tensor(0.0, device=device)
-    optimizer = torch.optim.AdamW(parameters, lr=lr, betas=(0.9, 0.95), weight_decay=1e-4,
+    optimizer = torch.optim.AdamW([p for p in parameters if p.requires_grad], lr=lr, betas=(0.9, 0.95), weight_decay=1e-4,
                                   fused=device == "cuda", capturable=device == "cuda")
     step, elapsed = 0, 0.0
-    resume = args.state / "vae_model.pt"
+    resume = args.state / f"{kept}_model.pt"
     if resume.exists():
         state = torch.load(resume, map_location=device)
         model.load_state_dict(state["model"])
@@ -170,13 +181,13 @@ def main():
             e.copy_(saved)
         step, elapsed = state["step"], state["elapsed"]
         slices.unpack_optimizer(
-            optimizer, torch.load(args.state / "vae_optimizer.pt", map_location=device), lr)
+            optimizer, torch.load(args.state / f"{kept}_optimizer.pt", map_location=device), lr)
         torch.manual_seed(step)
     clock = slices.Clock(elapsed, args.seconds)
     run = make_step(model, ema, optimizer, device)
     while not args.evaluate_only and not clock.slice_over() and clock.elapsed() < args.total:
-        phase = phase_of(clock.elapsed() / args.total)
-        end, frames, crop, count = PHASES[phase]
+        phase = phase_of(phases, clock.elapsed() / args.total)
+        end, frames, crop, count = phases[phase]
         source = batches(data, 1000 * phase + step, frames, crop, count)
         move = lambda b: [t.to(device, non_blocking=True) for t in b]
         captured = slices.CapturedStep(run, move(source.next()), not args.eager)
@@ -203,7 +214,7 @@ def main():
     if not args.evaluate_only:
         slices.save(resume, dict(model=model.state_dict(), ema=[e.half() for e in ema], step=step,
                                  elapsed=clock.elapsed()))
-        slices.save(args.state / "vae_optimizer.pt", slices.pack_optimizer(optimizer))
+        slices.save(args.state / f"{kept}_optimizer.pt", slices.pack_optimizer(optimizer))
     final = ema_model(ema, device)
     from safetensors.torch import save_file
 

@@ -156,7 +156,7 @@ class WanDit(nn.Module):
         e, e0 = self.condition_embedder.time(t, self.freq_dim)
         context = self.condition_embedder.text(F.pad(text, (0, 0, 0, 1)))
         count = text_mask.sum(-1, keepdim=True)
-        bias = torch.cat([torch.where(text_mask.bool(), 0.0, -1e4),
+        bias = torch.cat([(1.0 - text_mask.float()) * -1e4,
                           torch.log(TEXT_ROWS - count.float())], -1)[:, None, None]
         for block in self.blocks:
             y = (block_function or Block.forward)(block, y, context, e0, *rope, bias)

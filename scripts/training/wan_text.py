@@ -100,7 +100,7 @@ class Umt5Encoder(nn.Module):
     def forward(self, ids, mask):
         """ids, mask [B, S] -> [B, S, d]; rows where the mask is 0 are zero."""
         x = self.shared(ids)
-        bias = torch.where(mask.bool(), 0.0, -1e9)[:, None, None, :]
+        bias = ((1.0 - mask.float()) * -1e9)[:, None, None, :]
         buckets = relative_buckets(ids.shape[1], ids.device)
         for block in self.encoder.block:
             x = block(x, bias, buckets)
