@@ -32,6 +32,8 @@ constexpr int exit_code(ErrorCode code, Phase phase) {
       return 6;
     case ErrorCode::kOutOfMemory:
       return 7;
+    case ErrorCode::kNumeric:
+      return 8;
     case ErrorCode::kCancelled:
       return 130;
     case ErrorCode::kInternal:

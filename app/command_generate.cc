@@ -73,13 +73,14 @@ void check_model(const RunRecord& record, const std::string& hash, const std::st
 }
 
 void describe(const engine::VideoRequest& request, const engine::ModelConfig& model, double fps,
-              int num_threads, Console& console) {
+              Context& context, Console& console) {
+  const int num_threads = context.num_threads();
   console.note(concat("model ", model.name, ", ", request.width, "x", request.height, ", ",
                       request.num_frames, " frames at ", fps, " per second, ", request.num_steps,
                       " steps (", scheduler::solver_name(request.solver), "), guidance ",
                       request.guidance_scale, ", attention ", request.attention.spec, ", ",
-                      num_threads, num_threads == 1 ? " thread" : " threads", ", seed ",
-                      request.seed));
+                      engine::device_description(context), ", ", num_threads,
+                      num_threads == 1 ? " thread" : " threads", ", seed ", request.seed));
 }
 
 // One run, its parts made in the order in which they can fail.
@@ -102,6 +103,8 @@ class Run {
     facts.seconds = seconds_since(start);
     facts.record = record_;
     facts.model_directory = pipeline_->config().directory;
+    facts.device = engine::device_description(*context_);
+    facts.dtype = dtype_name(context_->compute_dtype());
     facts.num_threads = context_->num_threads();
     facts.outputs = outputs_->paths();
     if (options_.report) {
@@ -122,10 +125,9 @@ class Run {
     source_ = given.record;
     invocation_.console.set_style(parse_progress(options_.progress.value_or("auto")));
     prompt_ = resolve_prompt(options_);
-    context_.emplace(resolve_context(options_));
     // Names are checked before the model is opened.
     scheduler::parse_solver(options_.sampler.value_or("unipc"));
-    engine::parse_attention(options_.attention.value_or("dense"));
+    context_ = resolve_context(options_);
   }
 
   void open_model() {
@@ -161,7 +163,7 @@ class Run {
     outputs_.emplace(options_, video, prompt_, request_.seed);
     for (const fs::path& path : outputs_->paths()) invocation_.interrupt.remove_unfinished(path);
     if (options_.report) engine::check_new_file(*options_.report, overwrite);
-    describe(request_, pipeline_->config(), fps, context_->num_threads(), invocation_.console);
+    describe(request_, pipeline_->config(), fps, *context_, invocation_.console);
   }
 
   bool tell(const engine::Progress& progress) {
@@ -190,7 +192,7 @@ class Run {
   GenerateOptions options_;
   std::optional<RunRecord> source_;  // of --from
   std::string prompt_;
-  std::optional<Context> context_;
+  std::unique_ptr<Context> context_;
   std::optional<engine::TextToVideo> pipeline_;
   engine::VideoRequest request_;
   RunRecord record_;  // of this run

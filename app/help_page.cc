@@ -69,6 +69,7 @@ std::string exit_code_section() {
          "    5  reading or writing failed: no such output folder, no permission, disk full\n"
          "    6  the device is absent or failed\n"
          "    7  out of memory\n"
+         "    8  the model gave NaN or infinity; the message says where\n"
          "   70  a fault of this program\n"
          "  130  interrupted; nothing half-written is left\n";
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "app/command.h"
+#include "app/command_bench.h"
 #include "app/command_generate.h"
 #include "app/command_info.h"
 #include "app/command_synth.h"
@@ -24,6 +25,7 @@ struct Command {
 
 constexpr std::array kCommands = {
     Command{"generate", "make a video; also without this word", &run_generate},
+    Command{"bench", "time the parts of a model on this machine", &run_bench},
     Command{"info", "say what a model directory holds", &run_info},
     Command{"synth", "clips and captions of the default model's world", &run_synth},
 };

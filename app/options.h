@@ -26,6 +26,7 @@ struct GenerateOptions {
   std::optional<std::uint64_t> seed;
   std::optional<std::string> attention;
   std::optional<std::string> device;
+  std::optional<std::string> dtype;
   std::optional<std::int64_t> threads;
   std::optional<std::string> output;
   std::optional<std::string> frames_dir;

@@ -13,6 +13,8 @@ namespace psagen::app {
 struct RunFacts {
   RunRecord record;
   std::filesystem::path model_directory;
+  std::string device;  // as engine::device_description says
+  std::string dtype;
   int num_threads = 0;
   std::vector<std::filesystem::path> outputs;
   double seconds = 0.0;

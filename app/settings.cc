@@ -65,16 +65,15 @@ std::string resolve_prompt(const GenerateOptions& options) {
   return prompt;
 }
 
-ContextOptions resolve_context(const GenerateOptions& options) {
-  const std::string device = options.device.value_or("auto");
-  PSAGEN_CHECK(device == "auto" || device == "cpu" || device == "cuda", ErrorCode::kInvalidArgument,
-               "unknown device '", device, "'",
-               engine::name_suggestion(device, {"auto", "cpu", "cuda"}));
-  ContextOptions context;
-  // `auto` may choose; the CPU is what there is to choose from.
-  if (device == "cuda") context.device.kind = DeviceKind::kCuda;
-  context.num_threads = static_cast<int>(options.threads.value_or(0));
-  return context;
+std::unique_ptr<Context> resolve_context(const GenerateOptions& options) {
+  engine::DeviceChoice device = engine::parse_device(options.device.value_or("auto"));
+  std::optional<DType> dtype;
+  if (options.dtype) dtype = engine::parse_compute_dtype(*options.dtype);
+  // Where `auto` may choose it takes a device that can do what is asked.
+  const engine::AttentionConfig attention =
+      engine::parse_attention(options.attention.value_or("dense"));
+  if (device.is_auto && attention.kind != engine::AttentionKind::kDense) device.is_auto = false;
+  return engine::open_context(device, dtype, static_cast<int>(options.threads.value_or(0)));
 }
 
 double resolve_fps(const GenerateOptions& options, const engine::ModelConfig& model) {

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 
 #include "app/options.h"
 #include "app/run_record.h"
+#include "engine/pipeline/open_context.h"
 #include "engine/pipeline/text_to_video.h"
 #include "kernels/core/context.h"
 
@@ -23,8 +25,9 @@ GivenOptions gather_options(const GenerateOptions& flags);
 // Throws Error: neither given, empty, unreadable.
 std::string resolve_prompt(const GenerateOptions& options);
 
-// Threads and device. Throws Error(kInvalidArgument) for an unknown device.
-ContextOptions resolve_context(const GenerateOptions& options);
+// Device, type and threads. Throws Error: kInvalidArgument for an unknown name, kDevice where the
+// device asked for cannot be used.
+std::unique_ptr<Context> resolve_context(const GenerateOptions& options);
 
 // Everything the user left open comes from the model's defaults; a missing seed is drawn at random.
 engine::VideoRequest resolve_request(const GenerateOptions& options, const std::string& prompt,

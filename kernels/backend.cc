@@ -1,12 +1,17 @@
 #include "kernels/backend.h"
 
 #include "kernels/cpu/cpu_ops.h"
+#include "kernels/cuda/module.h"
 
 namespace psagen::kernels {
 
+std::unique_ptr<Context> make_context(const ContextOptions& options) {
+  if (options.device.kind == DeviceKind::kCpu) return std::make_unique<Context>(options);
+  return std::make_unique<Context>(options, cuda::open_runtime(options));
+}
+
 std::unique_ptr<Ops> make_ops(Context& context) {
-  PSAGEN_CHECK(context.device().kind == DeviceKind::kCpu, ErrorCode::kDevice,
-               "the CUDA back end is not part of this build");
+  if (context.runtime() != nullptr) return context.runtime()->make_ops(context);
   return std::make_unique<CpuOps>(context);
 }
 

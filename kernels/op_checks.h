@@ -11,20 +11,37 @@ class OpChecks {
  public:
   OpChecks(const char* op, Device device) : op_(op), device_(device) {}
 
+  // Not empty, of this device, and of a type its activations may have.
+  void given(const char* name, const ConstTensorView& view) const {
+    if (device_.kind == DeviceKind::kCpu) return given(name, view, DType::kF32);
+    present(name, view);
+    real(name, view);
+  }
+
   // Not empty, of this device and dtype.
-  void given(const char* name, const ConstTensorView& view, DType dtype = DType::kF32) const {
+  void given(const char* name, const ConstTensorView& view, DType dtype) const {
     present(name, view);
     PSAGEN_CHECK(view.dtype() == dtype, ErrorCode::kInvalidArgument, op_, ": ", name, " is ",
                  dtype_name(view.dtype()), ", wanted ", dtype_name(dtype));
   }
 
-  // Not empty, of this device, F32, BF16 or F16, contiguous.
-  void weight(const char* name, const ConstTensorView& view) const {
+  // Not empty, of this device or contiguous host memory.
+  void copied(const char* name, const ConstTensorView& view) const {
+    if (view && view.device() == Device{}) return contiguous_on_host(name, view);
     present(name, view);
+  }
+
+  void real(const char* name, const ConstTensorView& view) const {
     PSAGEN_CHECK(
         view.dtype() == DType::kF32 || view.dtype() == DType::kBF16 || view.dtype() == DType::kF16,
         ErrorCode::kInvalidArgument, op_, ": ", name, " is ", dtype_name(view.dtype()),
         ", wanted F32, BF16 or F16");
+  }
+
+  // Not empty, of this device, F32, BF16 or F16, contiguous.
+  void weight(const char* name, const ConstTensorView& view) const {
+    present(name, view);
+    real(name, view);
     contiguous(name, view);
   }
 
@@ -65,6 +82,10 @@ class OpChecks {
   }
 
  private:
+  void contiguous_on_host(const char* name, const ConstTensorView& view) const {
+    if (device_.kind != DeviceKind::kCpu) contiguous(name, view);
+  }
+
   void present(const char* name, const ConstTensorView& view) const {
     PSAGEN_CHECK(static_cast<bool>(view), ErrorCode::kInvalidArgument, op_, ": ", name,
                  " is not given");

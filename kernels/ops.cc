@@ -33,18 +33,21 @@ void check_vector(const OpChecks& check, const char* name, const ConstTensorView
   check.shape(name, view, {length});
 }
 
-void check_order(const OpChecks& check, std::span<const std::int32_t> order, std::int64_t tokens) {
-  if (order.empty()) return;
-  check.that(static_cast<std::int64_t>(order.size()) == tokens, "order has ", order.size(),
-             " entries, wanted ", tokens);
-  for (std::size_t i = 0; i < order.size(); ++i)
-    check.that(order[i] >= 0 && order[i] < tokens, "order[", i, "] is ", order[i], ", wanted 0 to ",
-               tokens - 1);
+void check_order(const OpChecks& check, ConstTensorView order, std::int64_t tokens) {
+  if (!order) return;
+  check.given("order", order, DType::kI32);
+  check.shape("order", order, {tokens});
+  check.contiguous("order", order);
+  if (order.device().kind != DeviceKind::kCpu) return;  // its values are out of reach here
+  const std::int32_t* const values = order.data<std::int32_t>();
+  for (std::int64_t i = 0; i < tokens; ++i)
+    check.that(values[i] >= 0 && values[i] < tokens, "order[", i, "] is ", values[i],
+               ", wanted 0 to ", tokens - 1);
 }
 
 // Latent [B, C, T, H, W] against tokens [B, T H/2 W/2, 4 C].
 void check_patches(const OpChecks& check, const ConstTensorView& latent,
-                   const ConstTensorView& tokens, std::span<const std::int32_t> order) {
+                   const ConstTensorView& tokens, const ConstTensorView& order) {
   check.given("latent", latent);
   check.rank("latent", latent, 5);
   check.contiguous("latent", latent);
@@ -99,9 +102,11 @@ void Ops::rms_norm(const RmsNormArgs& args) {
   do_rms_norm(args);
 }
 
-void Ops::layer_norm(const LayerNormArgs& args) {
-  const OpChecks check("layer_norm", context_.device());
-  check_row_op(check, args.x, args.y);
+namespace {
+
+// What layer_norm and residual_norm have in common; `x` [B, L, C].
+template <typename Args>
+void check_layer_norm(const OpChecks& check, const Args& args) {
   check.min_rank("x", args.x, 2);
   const std::int64_t channels = args.x.dim(-1);
   check.that(static_cast<bool>(args.gamma) == static_cast<bool>(args.beta),
@@ -116,8 +121,29 @@ void Ops::layer_norm(const LayerNormArgs& args) {
     check_batch_rows(check, "scale", args.scale, args.x.dim(0), channels);
     check_batch_rows(check, "shift", args.shift, args.x.dim(0), channels);
   }
+}
+
+}  // namespace
+
+void Ops::layer_norm(const LayerNormArgs& args) {
+  const OpChecks check("layer_norm", context_.device());
+  check_row_op(check, args.x, args.y);
+  check_layer_norm(check, args);
   const Profiler::Scope zone(context_.profiler(), Zone::kNorm);
   do_layer_norm(args);
+}
+
+void Ops::residual_norm(const ResidualNormArgs& args) {
+  const OpChecks check("residual_norm", context_.device());
+  check_row_op(check, args.x, args.h);
+  check_layer_norm(check, args);
+  check.given("y", args.y);
+  check.shape("y", args.y, args.x.shape());
+  check.even_rows("y", args.y);
+  if (args.gate) check_batch_rows(check, "gate", args.gate, args.x.dim(0), args.x.dim(-1));
+  check.that(args.h.bytes() != args.x.bytes(), "h is the memory of x");
+  const Profiler::Scope zone(context_.profiler(), Zone::kNorm);
+  do_residual_norm(args);
 }
 
 void Ops::rms_norm_rope(const RmsNormRopeArgs& args) {
@@ -298,8 +324,8 @@ void Ops::linear_combination(std::span<const LinearTerm> terms, TensorView y) {
 
 void Ops::copy(ConstTensorView x, TensorView y) {
   const OpChecks check("copy", context_.device());
-  check.given("x", x, x.dtype());
-  check.given("y", y, y.dtype());
+  check.copied("x", x);
+  check.copied("y", y);
   check.that(x.dtype() == y.dtype() || (is_real(x.dtype()) && is_real(y.dtype())), "y is ",
              dtype_name(y.dtype()), ", which ", dtype_name(x.dtype()), " is not converted to");
   check.shape("y", y, x.shape());
@@ -318,6 +344,17 @@ void Ops::to_rgb8(const ToRgb8Args& args) {
   check.contiguous("rgb", args.rgb);
   const Profiler::Scope zone(context_.profiler(), Zone::kElementwise);
   do_to_rgb8(args);
+}
+
+void Ops::count_nonfinite(ConstTensorView x, TensorView counter) {
+  const OpChecks check("count_nonfinite", context_.device());
+  check.given("x", x);
+  check.min_rank("x", x, 1);
+  check.even_rows("x", x);
+  check.given("counter", counter, DType::kI32);
+  check.shape("counter", counter, {1});
+  const Profiler::Scope zone(context_.profiler(), Zone::kElementwise);
+  do_count_nonfinite(x, counter);
 }
 
 }  // namespace psagen::kernels

@@ -5,8 +5,11 @@
 // gives every output; an op takes scratch memory from the context's workspace and allocates
 // nothing else. An empty view in an optional field means "not given".
 //
-// Activations are float32 on the CPU back end; weights may be F32, BF16 or F16 and are widened on
-// the fly, so a memory-mapped checkpoint is used in place. Sums are float32 or wider.
+// On the CPU activations are F32 and weights F32, BF16 or F16, widened on the fly, so that a
+// memory-mapped checkpoint is used in place. On a GPU activations are F32 or the context's
+// compute_dtype, as the caller allocates them (a result is rounded once, to the type of its view),
+// the matrices and kernels of products are compute_dtype, and everything named float32 here is.
+// Sums are float32 or wider.
 // Shapes use: B batch, L video tokens, S text tokens, N heads, D head dim, C channels,
 // T H W a grid in time, rows and columns.
 #pragma once
@@ -52,6 +55,19 @@ struct LayerNormArgs {
   ConstTensorView shift{};  // [B, C]
   double eps = 1e-6;
   TensorView y;  // as x
+};
+
+// x = x + gate * y, then h = LayerNorm(x) as above: what stands between two layers, in one pass.
+struct ResidualNormArgs {
+  TensorView x;             // [B, L, C] the residual stream, in place
+  ConstTensorView y;        // as x
+  ConstTensorView gate{};   // [B, C], optional
+  ConstTensorView gamma{};  // [C], optional, together with beta
+  ConstTensorView beta{};   // [C]
+  ConstTensorView scale{};  // [B, C], optional, together with shift
+  ConstTensorView shift{};  // [B, C]
+  double eps = 1e-6;
+  TensorView h;  // as x; may be y itself
 };
 
 // RMS norm over all heads together, then rotary embedding of adjacent pairs (Wan, spec 3.4):
@@ -130,14 +146,14 @@ struct ChannelNormArgs {
 // order[l] of the grid (T, H/2, W/2). Patch vector: (c, p, q) with q fastest going in, (p, q, c)
 // with c fastest coming out (spec 3.3 and 3.6).
 struct PatchifyArgs {
-  ConstTensorView latent;               // [B, C, T, H, W] float32
-  std::span<const std::int32_t> order;  // L values, or empty for raster order
-  TensorView tokens;                    // [B, L, 4 C]
+  ConstTensorView latent;   // [B, C, T, H, W] float32
+  ConstTensorView order{};  // [L] I32, optional: raster order where it is empty
+  TensorView tokens;        // [B, L, 4 C]
 };
 struct UnpatchifyArgs {
-  ConstTensorView tokens;               // [B, L, 4 C]
-  std::span<const std::int32_t> order;  // as above
-  TensorView latent;                    // [B, C, T, H, W] float32
+  ConstTensorView tokens;   // [B, L, 4 C]
+  ConstTensorView order{};  // as above
+  TensorView latent;        // [B, C, T, H, W] float32
 };
 
 struct LinearTerm {
@@ -169,6 +185,7 @@ class Ops {
   void linear(const LinearArgs& args);
   void rms_norm(const RmsNormArgs& args);
   void layer_norm(const LayerNormArgs& args);
+  void residual_norm(const ResidualNormArgs& args);
   void rms_norm_rope(const RmsNormRopeArgs& args);
   void gelu_gate(const GeluGateArgs& args);
   void activate(ConstTensorView x, Activation activation, TensorView y);
@@ -182,9 +199,12 @@ class Ops {
   // y = sum of coefficient * x over the terms, each as y, summed in the order given; y may be one
   // of the x.
   void linear_combination(std::span<const LinearTerm> terms, TensorView y);
-  // Element by element, any strides, converting the type; shapes must agree.
+  // Element by element, any strides, converting the type; shapes must agree. On a GPU one side may
+  // be contiguous host memory; a copy to the host waits until the bytes are there.
   void copy(ConstTensorView x, TensorView y);
   void to_rgb8(const ToRgb8Args& args);
+  // counter [1] I32 += how many elements of x are NaN or infinite.
+  void count_nonfinite(ConstTensorView x, TensorView counter);
 
   void build_pyramid(const BuildPyramidArgs& args);
   void select_blocks(const SelectBlocksArgs& args);
@@ -194,6 +214,7 @@ class Ops {
   virtual void do_linear(const LinearArgs& args) = 0;
   virtual void do_rms_norm(const RmsNormArgs& args) = 0;
   virtual void do_layer_norm(const LayerNormArgs& args) = 0;
+  virtual void do_residual_norm(const ResidualNormArgs& args) = 0;
   virtual void do_rms_norm_rope(const RmsNormRopeArgs& args) = 0;
   virtual void do_gelu_gate(const GeluGateArgs& args) = 0;
   virtual void do_activate(ConstTensorView x, Activation activation, TensorView y) = 0;
@@ -207,6 +228,7 @@ class Ops {
   virtual void do_linear_combination(std::span<const LinearTerm> terms, TensorView y) = 0;
   virtual void do_copy(ConstTensorView x, TensorView y) = 0;
   virtual void do_to_rgb8(const ToRgb8Args& args) = 0;
+  virtual void do_count_nonfinite(ConstTensorView x, TensorView counter) = 0;
   virtual void do_build_pyramid(const BuildPyramidArgs& args) = 0;
   virtual void do_select_blocks(const SelectBlocksArgs& args) = 0;
   virtual void do_sparse_attention(const SparseAttentionArgs& args) = 0;

@@ -22,9 +22,16 @@ bool is_reordered(const AttentionConfig& attention) {
   return attention.kind == AttentionKind::kPyramid && attention.reorder_tokens;
 }
 
-std::int64_t hidden_rows(std::int64_t num_tokens, std::int64_t ffn_dim) {
-  const std::int64_t rows = kHiddenBytes / (ffn_dim * static_cast<std::int64_t>(sizeof(float)));
-  return std::min(num_tokens, std::max(rows, kMinHiddenRows));
+// On a GPU, products of this many rows run at full speed.
+constexpr std::int64_t kHiddenRowsOnGpu = 16384;
+
+std::int64_t hidden_rows(const Context& context, std::int64_t num_tokens, std::int64_t ffn_dim) {
+  if (context.device().kind == DeviceKind::kCpu) {
+    const std::int64_t rows = kHiddenBytes / (ffn_dim * static_cast<std::int64_t>(sizeof(float)));
+    return std::min(num_tokens, std::max(rows, kMinHiddenRows));
+  }
+  const std::int64_t slices = (num_tokens + kHiddenRowsOnGpu - 1) / kHiddenRowsOnGpu;
+  return (num_tokens + slices - 1) / slices;
 }
 
 }  // namespace
@@ -37,20 +44,40 @@ DitActivations::DitActivations(kernels::Ops& ops, const TransformerConfig& confi
                                     : std::vector<std::int32_t>()),
       rope(make_rope_tables(ops, grid, config.attention_head_dim, order)),
       time(ops, config) {
-  const auto tensor = [&ops](Shape shape) {
-    return Tensor(ops.context().allocator(), DType::kF32, shape);
+  Allocator& allocator = ops.context().allocator();
+  const auto tensor = [&](Shape shape) {
+    return Tensor(allocator, ops.context().compute_dtype(), shape);
   };
   const std::int64_t num_tokens = grid.num_tokens();
   const std::int64_t dim = config.dim();
-  modulation = tensor({1, 6, dim});
+  if (!order.empty()) {
+    const Shape shape = {num_tokens};
+    order_table = Tensor(allocator, DType::kI32, shape);
+    ops.copy(ConstTensorView(reinterpret_cast<const std::byte*>(order.data()), DType::kI32, shape,
+                             Device{}),
+             order_table);
+  }
+  for (Tensor& rows : modulation) rows = Tensor(allocator, DType::kF32, {1, 6, dim});
   patches = tensor({1, num_tokens, kPatchArea * config.in_channels});
-  x = tensor({1, num_tokens, dim});
+  x = Tensor(allocator, DType::kF32, {1, num_tokens, dim});
   h = tensor({1, num_tokens, dim});
-  q = tensor({1, num_tokens, dim});
-  k = tensor({1, num_tokens, dim});
-  v = tensor({1, num_tokens, dim});
-  hidden = tensor({1, hidden_rows(num_tokens, config.ffn_dim), config.ffn_dim});
-  head_tokens = tensor({1, num_tokens, kPatchArea * config.out_channels});
+  if (ops.context().device().kind == DeviceKind::kCpu) {
+    for (TensorView* part : {&q, &k, &v})
+      *part = qkv_storage_.emplace_back(tensor({1, num_tokens, dim}));
+  } else {
+    qkv = qkv_storage_.emplace_back(tensor({1, num_tokens, 3 * dim}));
+    q = qkv.slice(2, 0, dim);
+    k = qkv.slice(2, dim, 2 * dim);
+    v = qkv.slice(2, 2 * dim, 3 * dim);
+  }
+  hidden = tensor({1, hidden_rows(ops.context(), num_tokens, config.ffn_dim), config.ffn_dim});
+  head_tokens = Tensor(allocator, DType::kF32, {1, num_tokens, kPatchArea * config.out_channels});
+  const std::vector<std::int32_t> zeros(static_cast<std::size_t>(config.num_layers + 1), 0);
+  const Shape counters = {config.num_layers + 1};
+  nonfinite = Tensor(allocator, DType::kI32, counters);
+  ops.copy(ConstTensorView(reinterpret_cast<const std::byte*>(zeros.data()), DType::kI32, counters,
+                           Device{}),
+           nonfinite);
   if (attention.kind == AttentionKind::kPyramid)
     pyramid = std::make_unique<kernels::PyramidSparseAttention>(
         ops, 1, num_tokens, config.num_attention_heads, config.attention_head_dim, attention.psa);

@@ -2,6 +2,7 @@
 // the step loop allocates nothing.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -31,17 +32,25 @@ struct DitActivations {
   AttentionConfig attention;
   kernels::TokenGrid grid;          // (T, H / 2, W / 2)
   std::vector<std::int32_t> order;  // token l is raster token order[l]; empty: raster order
+  Tensor order_table;               // the same on the device
   RopeTables rope;                  // in that order
   TimeActivations time;
-  Tensor modulation;   // [1, 6, C]
-  Tensor patches;      // [1, L, 4 Cin]
-  Tensor x;            // [1, L, C] residual stream
-  Tensor h;            // [1, L, C] what a layer reads; attention writes it too
-  Tensor q, k, v;      // [1, L, C]
-  Tensor hidden;       // [1, R, F] feed-forward slice
-  Tensor head_tokens;  // [1, L, 4 Cout]
+  std::array<Tensor, 2> modulation;  // [1, 6, C], of every other block
+  Tensor patches;                    // [1, L, 4 Cin]
+  Tensor x;                          // [1, L, C] residual stream, float32
+  Tensor h;                          // [1, L, C] what a layer reads; attention writes it too
+  TensorView q, k, v;                // [1, L, C]; q also takes what a layer returns
+  TensorView qkv;                    // [1, L, 3 C], the three side by side: on a GPU only
+  Tensor hidden;                     // [1, R, F] feed-forward slice
+  Tensor head_tokens;                // [1, L, 4 Cout], float32
   std::unique_ptr<kernels::PyramidSparseAttention> pyramid;  // null when attention is dense
   DensityTotals density;
+  // [layers + 1] I32: NaN and infinite values seen so far in x after each layer, and in the
+  // velocity.
+  Tensor nonfinite;
+
+ private:
+  std::vector<Tensor> qkv_storage_;
 };
 
 }  // namespace psagen::engine

@@ -18,25 +18,27 @@ CrossAttention::CrossAttention(const TransformerConfig& config, const Weights& w
 }
 
 TextKeysValues CrossAttention::project_text(kernels::Ops& ops, ConstTensorView text) const {
-  TextKeysValues result = {.k = Tensor(ops.context().allocator(), DType::kF32, text.shape()),
-                           .v = Tensor(ops.context().allocator(), DType::kF32, text.shape())};
+  Allocator& allocator = ops.context().allocator();
+  TextKeysValues result = {.k = Tensor(allocator, text.dtype(), text.shape()),
+                           .v = Tensor(allocator, text.dtype(), text.shape())};
   to_k_(ops, text, result.k);  // k = rms(text Wk' + bk)                 [1,S,C]
   norm_k_(ops, result.k, result.k);
   to_v_(ops, text, result.v);  // v = text Wv' + bv                      [1,S,C]
   return result;
 }
 
-void CrossAttention::add_to(kernels::Ops& ops, const TextKeysValues& text,
-                            ConstTensorView key_log_weight, DitActivations& a) const {
+ConstTensorView CrossAttention::forward(kernels::Ops& ops, const TextKeysValues& text,
+                                        ConstTensorView key_log_weight, DitActivations& a) const {
   to_q_(ops, a.h, a.q);  // q = rms(h Wq' + bq), no rotation       [B,L,C]
   norm_q_(ops, a.q, a.q);
-  ops.attention({.q = a.q.view().split_last(num_heads_, head_dim_),  // h = attention [B,L,N,D]
+  ops.attention({.q = a.q.split_last(num_heads_, head_dim_),  // h = attention [B,L,N,D]
                  .k = text.k.view().split_last(num_heads_, head_dim_),
                  .v = text.v.view().split_last(num_heads_, head_dim_),
                  .scale = 1.0 / std::sqrt(static_cast<double>(head_dim_)),
                  .key_log_weight = key_log_weight,
                  .out = a.h.view().split_last(num_heads_, head_dim_)});
-  to_out_.add_to(ops, a.h, a.x);  // x = x + h Wo' + bo                     [B,L,C]
+  to_out_(ops, a.h, a.q);  // y = h Wo' + bo                         [B,L,C]
+  return a.q;
 }
 
 }  // namespace psagen::engine

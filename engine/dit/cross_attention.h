@@ -29,9 +29,9 @@ class CrossAttention {
   // text [1, S, C]: the prompt after the text projection.
   TextKeysValues project_text(kernels::Ops& ops, ConstTensorView text) const;
 
-  // x = x + Wo attention(h, text) + bo; reads a.h, which it also uses as scratch.
-  void add_to(kernels::Ops& ops, const TextKeysValues& text, ConstTensorView key_log_weight,
-              DitActivations& a) const;
+  // y = Wo attention(h, text) + bo, in a.q; reads a.h, which it also uses as scratch.
+  ConstTensorView forward(kernels::Ops& ops, const TextKeysValues& text,
+                          ConstTensorView key_log_weight, DitActivations& a) const;
 
  private:
   std::int64_t num_heads_;

@@ -44,7 +44,8 @@ TextContext Dit::encode_text(kernels::Ops& ops, ConstTensorView encoded,
   std::vector<float> zeros(static_cast<std::size_t>(config_.text_dim), 0.0f);
   std::vector<float> log_weight(static_cast<std::size_t>(num_keys), 0.0f);
   Allocator& allocator = ops.context().allocator();
-  Tensor rows(allocator, DType::kF32, rows_shape);
+  const DType dtype = ops.context().compute_dtype();
+  Tensor rows(allocator, dtype, rows_shape);
   ops.copy(encoded, rows.view().slice(1, 0, length));
   if (num_padding > 0) {
     ops.copy(ConstTensorView(reinterpret_cast<const std::byte*>(zeros.data()), DType::kF32,
@@ -53,8 +54,8 @@ TextContext Dit::encode_text(kernels::Ops& ops, ConstTensorView encoded,
     log_weight.back() = static_cast<float>(std::log(static_cast<double>(num_padding)));
   }
 
-  Tensor hidden(allocator, DType::kF32, {1, num_keys, config_.dim()});
-  Tensor text(allocator, DType::kF32, {1, num_keys, config_.dim()});
+  Tensor hidden(allocator, dtype, {1, num_keys, config_.dim()});
+  Tensor text(allocator, dtype, {1, num_keys, config_.dim()});
   text_linear_1_(ops, rows, hidden, kernels::Activation::kGeluTanh);  // gelu(W1 c + b1)   [1,S,C]
   text_linear_2_(ops, hidden, text);                                  // W2 .. + b2        [1,S,C]
 
@@ -71,15 +72,24 @@ TextContext Dit::encode_text(kernels::Ops& ops, ConstTensorView encoded,
 void Dit::forward(kernels::Ops& ops, ConstTensorView latent, double timestep,
                   const StepPosition& position, const TextContext& text, DitActivations& a,
                   TensorView velocity) const {
-  time_embed_(ops, timestep, a.time);                      // e [B,C], e0 [B,6,C]
-  patch_embedding_(ops, latent, a.order, a.patches, a.x);  // x                 [B,L,C]
-  for (std::size_t n = 0; n < blocks_.size(); ++n)
-    blocks_[n].forward(ops, position, text.layers[n], text.key_log_weight, a);
-  const Modulation m =
-      head_modulation_.head_rows(ops, a.time.e, a.modulation.view().slice(1, 0, 2));
-  norm_out_(ops, a.x, m.scale, m.shift, a.h);  // h = LN(x) (1 + scale) + shift
-  proj_out_(ops, a.h, a.head_tokens);          // [B,L,4 Cout]
-  ops.unpatchify({.tokens = a.head_tokens, .order = a.order, .latent = velocity});
+  time_embed_(ops, timestep, a.time);                            // e [B,C], e0 [B,6,C]
+  patch_embedding_(ops, latent, a.order_table, a.patches, a.x);  // x                 [B,L,C]
+  PendingResidual pending;
+  const auto count_nonfinite = [&](ConstTensorView values, std::size_t slot) {
+    const std::int64_t index = static_cast<std::int64_t>(slot);
+    ops.count_nonfinite(values, a.nonfinite.view().slice(0, index, index + 1));
+  };
+  for (std::size_t n = 0; n < blocks_.size(); ++n) {
+    pending = blocks_[n].forward(ops, pending, position, text.layers[n], text.key_log_weight,
+                                 a.modulation[n % 2], a);
+    count_nonfinite(a.x, n);
+  }
+  const Modulation m = head_modulation_.head_rows(
+      ops, a.time.e, a.modulation[blocks_.size() % 2].view().slice(1, 0, 2));
+  norm_out_.add(ops, pending, a.x, m.scale, m.shift, a.h);  // h = LN(x) (1 + scale) + shift
+  proj_out_(ops, a.h, a.head_tokens);                       // [B,L,4 Cout]
+  ops.unpatchify({.tokens = a.head_tokens, .order = a.order_table, .latent = velocity});
+  count_nonfinite(a.head_tokens, blocks_.size());
 }
 
 }  // namespace psagen::engine

@@ -6,21 +6,25 @@ DitBlock::DitBlock(const TransformerConfig& config, std::int64_t layer, const We
                    kernels::Ops& ops)
     : modulation_(6, config.dim(), weights, ops),
       norm1_(config.eps),
-      attn1_(config, layer, weights.child("attn1")),
+      attn1_(config, layer, weights.child("attn1"), ops),
       norm2_(config.dim(), config.eps, weights.child("norm2")),
       attn2_(config, weights.child("attn2")),
       norm3_(config.eps),
       ffn_(config.dim(), config.ffn_dim, weights.child("ffn")) {}
 
-void DitBlock::forward(kernels::Ops& ops, const StepPosition& position, const TextKeysValues& text,
-                       ConstTensorView key_log_weight, DitActivations& a) const {
-  const BlockModulation m = modulation_.block_rows(ops, a.time.e0, a.modulation);  // rows [B,C]
-  norm1_(ops, a.x, m.attention.scale, m.attention.shift, a.h);  // h = LN(x) (1 + scale) + shift
-  attn1_.add_to(ops, position, m.attention.gate, a);            // x = x + gate attention(h)
-  norm2_(ops, a.x, a.h);                                        // h = LN(x) w + b      [B,L,C]
-  attn2_.add_to(ops, text, key_log_weight, a);                  // x = x + attention(h, text)
-  norm3_(ops, a.x, m.ffn.scale, m.ffn.shift, a.h);              // h = LN(x) (1 + scale) + shift
-  ffn_.add_gated_to(ops, a.h, m.ffn.gate, a.hidden, a.x);       // x = x + gate FFN(h)
+PendingResidual DitBlock::forward(kernels::Ops& ops, const PendingResidual& before,
+                                  const StepPosition& position, const TextKeysValues& text,
+                                  ConstTensorView key_log_weight, TensorView modulation,
+                                  DitActivations& a) const {
+  const BlockModulation m = modulation_.block_rows(ops, a.time.e0, modulation);  // rows [B,C]
+  norm1_.add(ops, before, a.x, m.attention.scale, m.attention.shift, a.h);  // h = LN(x) modulated
+  const ConstTensorView attended = attn1_.forward(ops, position, a);        // y = attention(h)
+  norm2_.add(ops, {attended, m.attention.gate}, a.x, {}, {}, a.h);  // x += gate y, h = LN(x) w + b
+  const ConstTensorView read =
+      attn2_.forward(ops, text, key_log_weight, a);                 // y = attention(h, text)
+  norm3_.add(ops, {read, {}}, a.x, m.ffn.scale, m.ffn.shift, a.h);  // x += y, h = LN(x) modulated
+  ffn_(ops, a.h, a.hidden, a.q);                                    // y = FFN(h)         [B,L,C]
+  return {a.q, m.ffn.gate};                                         // x += gate y, by the next norm
 }
 
 }  // namespace psagen::engine

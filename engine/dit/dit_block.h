@@ -23,9 +23,12 @@ class DitBlock {
     return attn2_.project_text(ops, text);
   }
 
-  // a.x in place; reads a.time.e0.
-  void forward(kernels::Ops& ops, const StepPosition& position, const TextKeysValues& text,
-               ConstTensorView key_log_weight, DitActivations& a) const;
+  // a.x in place, `before` added first; returns what the block leaves to be added. Reads a.time.e0.
+  // `modulation` [1, 6, C] is scratch that must last as long as the result.
+  PendingResidual forward(kernels::Ops& ops, const PendingResidual& before,
+                          const StepPosition& position, const TextKeysValues& text,
+                          ConstTensorView key_log_weight, TensorView modulation,
+                          DitActivations& a) const;
 
  private:
   ModulationTable modulation_;

@@ -17,7 +17,7 @@ ConstTensorView row(ConstTensorView rows, std::int64_t r) {
 ModulationTable::ModulationTable(std::int64_t num_rows, std::int64_t dim, const Weights& weights,
                                  kernels::Ops& ops)
     : table_(ops.context().allocator(), DType::kF32, {1, num_rows, dim}) {
-  ops.copy(weights.get({1, num_rows, dim}, "scale_shift_table"), table_);
+  ops.copy(weights.get({1, num_rows, dim}, "scale_shift_table", Weights::Use::kValues), table_);
 }
 
 BlockModulation ModulationTable::block_rows(kernels::Ops& ops, ConstTensorView e0,

@@ -6,9 +6,8 @@ PatchEmbed::PatchEmbed(const TransformerConfig& config, const Weights& weights)
     : weight_(weights.get({config.dim(), config.in_channels, 1, 2, 2}, "weight")),
       bias_(weights.get({config.dim()}, "bias")) {}
 
-void PatchEmbed::operator()(kernels::Ops& ops, ConstTensorView latent,
-                            std::span<const std::int32_t> order, TensorView patches,
-                            TensorView x) const {
+void PatchEmbed::operator()(kernels::Ops& ops, ConstTensorView latent, ConstTensorView order,
+                            TensorView patches, TensorView x) const {
   ops.patchify({.latent = latent, .order = order, .tokens = patches});
   const ConstTensorView kernel = weight_;
   ops.linear({.x = patches,

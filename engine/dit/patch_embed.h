@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
 
 #include "engine/config/model_config.h"
 #include "engine/weights/weights.h"
@@ -18,8 +17,9 @@ class PatchEmbed {
   // kernel, that is a matrix on flattened patches.
   PatchEmbed(const TransformerConfig& config, const Weights& weights);
 
-  // x = patches W' + b; latent [B, Cin, T, H, W], patches [B, L, 4 Cin] scratch, x [B, L, C].
-  void operator()(kernels::Ops& ops, ConstTensorView latent, std::span<const std::int32_t> order,
+  // x = patches W' + b; latent [B, Cin, T, H, W], order as in PatchifyArgs, patches [B, L, 4 Cin]
+  // scratch, x [B, L, C].
+  void operator()(kernels::Ops& ops, ConstTensorView latent, ConstTensorView order,
                   TensorView patches, TensorView x) const;
 
  private:

@@ -1,40 +1,63 @@
 #include "engine/dit/self_attention.h"
 
 #include <cmath>
+#include <utility>
 
 namespace psagen::engine {
 
+namespace {
+
+std::vector<Linear> qkv_layers(const TransformerConfig& config, const Weights& weights,
+                               kernels::Ops& ops) {
+  std::vector<Linear> layers;
+  for (const char* name : {"to_q", "to_k", "to_v"})
+    layers.emplace_back(config.dim(), config.dim(), weights.child(name));
+  if (ops.context().runtime() == nullptr) return layers;  // a mapped file is not copied
+  Linear whole(ops, {&layers[0], &layers[1], &layers[2]});
+  layers.clear();
+  layers.push_back(std::move(whole));
+  return layers;
+}
+
+}  // namespace
+
 SelfAttention::SelfAttention(const TransformerConfig& config, std::int64_t layer,
-                             const Weights& weights)
+                             const Weights& weights, kernels::Ops& ops)
     : layer_(layer),
       num_heads_(config.num_attention_heads),
       head_dim_(config.attention_head_dim),
-      to_q_(config.dim(), config.dim(), weights.child("to_q")),
-      to_k_(config.dim(), config.dim(), weights.child("to_k")),
-      to_v_(config.dim(), config.dim(), weights.child("to_v")),
+      to_qkv_(qkv_layers(config, weights, ops)),
       to_out_(config.dim(), config.dim(), weights.child("to_out.0")),
       norm_q_(config.dim(), config.eps, weights.child("norm_q")),
       norm_k_(config.dim(), config.eps, weights.child("norm_k")) {}
 
-void SelfAttention::add_to(kernels::Ops& ops, const StepPosition& position, ConstTensorView gate,
-                           DitActivations& a) const {
-  const TensorView q = a.q.view().split_last(num_heads_, head_dim_);
-  const TensorView k = a.k.view().split_last(num_heads_, head_dim_);
-  to_q_(ops, a.h, a.q);                                    // q = h Wq' + bq          [B,L,C]
-  norm_q_.with_rope(ops, a.q, a.rope.cos, a.rope.sin, q);  // over all heads together [B,L,N,D]
-  to_k_(ops, a.h, a.k);                                    // k likewise              [B,L,C]
-  norm_k_.with_rope(ops, a.k, a.rope.cos, a.rope.sin, k);
-  to_v_(ops, a.h, a.v);  // v = h Wv' + bv          [B,L,C]
-  attend(ops, choose_attention(a.attention, position, layer_), a);  // h = attention      [B,L,N,D]
-  to_out_.add_gated_to(ops, a.h, gate, a.x);                        // x = x + gate (h Wo' + bo)
+void SelfAttention::project(kernels::Ops& ops, DitActivations& a) const {
+  if (to_qkv_.size() == 1) {
+    to_qkv_[0](ops, a.h, a.qkv);  // q, k, v = h W' + b              [B,L,3 C]
+    return;
+  }
+  to_qkv_[0](ops, a.h, a.q);
+  to_qkv_[1](ops, a.h, a.k);
+  to_qkv_[2](ops, a.h, a.v);
+}
+
+ConstTensorView SelfAttention::forward(kernels::Ops& ops, const StepPosition& position,
+                                       DitActivations& a) const {
+  project(ops, a);                                           // q, k, v = h W' + b  [B,L,C] each
+  norm_q_.with_rope(ops, a.q, a.rope.cos, a.rope.sin,        // over all heads together
+                    a.q.split_last(num_heads_, head_dim_));  //                   [B,L,N,D]
+  norm_k_.with_rope(ops, a.k, a.rope.cos, a.rope.sin, a.k.split_last(num_heads_, head_dim_));
+  attend(ops, choose_attention(a.attention, position, layer_), a);  // h = attention [B,L,N,D]
+  to_out_(ops, a.h, a.q);                                           // y = h Wo' + bo [B,L,C]
+  return a.q;
 }
 
 void SelfAttention::attend(kernels::Ops& ops, const AttentionChoice& choice,
                            DitActivations& a) const {
   const double scale = 1.0 / std::sqrt(static_cast<double>(head_dim_));
-  const TensorView q = a.q.view().split_last(num_heads_, head_dim_);
-  const TensorView k = a.k.view().split_last(num_heads_, head_dim_);
-  const TensorView v = a.v.view().split_last(num_heads_, head_dim_);
+  const TensorView q = a.q.split_last(num_heads_, head_dim_);
+  const TensorView k = a.k.split_last(num_heads_, head_dim_);
+  const TensorView v = a.v.split_last(num_heads_, head_dim_);
   const TensorView out = a.h.view().split_last(num_heads_, head_dim_);
   kernels::PsaStats stats = {.nominal_density = 1.0, .executed_density = 1.0};
   if (choice.kind == AttentionKind::kPyramid) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "engine/dit/activations.h"
 #include "engine/dit/attention_policy.h"
@@ -12,19 +13,21 @@ namespace psagen::engine {
 
 class SelfAttention {
  public:
-  SelfAttention(const TransformerConfig& config, std::int64_t layer, const Weights& weights);
+  SelfAttention(const TransformerConfig& config, std::int64_t layer, const Weights& weights,
+                kernels::Ops& ops);
 
-  // x = x + gate (Wo attention(h) + bo); reads a.h, which it also uses as scratch.
-  void add_to(kernels::Ops& ops, const StepPosition& position, ConstTensorView gate,
-              DitActivations& a) const;
+  // y = Wo attention(h) + bo, in a.q; reads a.h, which it also uses as scratch.
+  ConstTensorView forward(kernels::Ops& ops, const StepPosition& position, DitActivations& a) const;
 
  private:
+  void project(kernels::Ops& ops, DitActivations& a) const;
   void attend(kernels::Ops& ops, const AttentionChoice& choice, DitActivations& a) const;
 
   std::int64_t layer_;
   std::int64_t num_heads_;
   std::int64_t head_dim_;
-  Linear to_q_, to_k_, to_v_, to_out_;
+  std::vector<Linear> to_qkv_;  // three, or on a GPU one whose rows are those of the three
+  Linear to_out_;
   RmsNorm norm_q_, norm_k_;
 };
 

@@ -23,8 +23,11 @@ void fill_time_sinusoid(double timestep, std::vector<float>& values) {
 }
 
 TimeEmbed::TimeEmbed(const TransformerConfig& config, const Weights& weights)
-    : linear_1_(config.freq_dim, config.dim(), weights.child("time_embedder.linear_1")),
-      linear_2_(config.dim(), config.dim(), weights.child("time_embedder.linear_2")),
+    // Float32 throughout, as in the published pipelines: every token depends on these few values.
+    : linear_1_(config.freq_dim, config.dim(), weights.child("time_embedder.linear_1"),
+                Linear::Bias::kPresent, Weights::Use::kValues),
+      linear_2_(config.dim(), config.dim(), weights.child("time_embedder.linear_2"),
+                Linear::Bias::kPresent, Weights::Use::kValues),
       time_proj_(config.dim(), 6 * config.dim(), weights.child("time_proj")) {
   PSAGEN_CHECK(config.freq_dim % 2 == 0, ErrorCode::kUnsupported, "freq_dim is ", config.freq_dim,
                ", wanted an even number");

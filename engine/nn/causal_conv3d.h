@@ -39,7 +39,7 @@ class CausalConv3d {
 
   // What one job remembers between chunks: the last time - 1 input frames.
   struct Context {
-    Tensor frames;      // [time - 1, H, W, in]
+    Tensor frames;      // [time - 1, H, W, in] in the type of activations
     bool empty = true;  // nothing seen yet; `frames` holds no values
   };
 
@@ -52,16 +52,22 @@ class CausalConv3d {
   Context make_context(Allocator& allocator, std::int64_t height, std::int64_t width) const;
 
   // y = conv(context ++ x), or that plus residual, which may be y itself; then keeps the last
-  // frames of x. x [T, H, W, in], y [T, H, W, out].
+  // frames of x. x [T, H, W, in], y [T, H, W, out]. `lead`, where it is given, is free memory for
+  // time - 1 frames directly in front of x: the context is laid there, so that conv3d finds all
+  // frames in one piece and need not copy x as well.
   void operator()(kernels::Ops& ops, ConstTensorView x, Context& context, TensorView y,
-                  ConstTensorView residual = {}) const;
+                  ConstTensorView residual = {}, TensorView lead = {}) const;
   // For a kernel of one frame, which needs no context.
   void operator()(kernels::Ops& ops, ConstTensorView x, TensorView y) const;
 
   std::int64_t out_channels() const { return packed_->out_channels; }
 
  private:
+  void keep_last_frames(kernels::Ops& ops, ConstTensorView x, TensorView lead,
+                        Context& context) const;
+
   std::unique_ptr<kernels::PackedConv3d> packed_;
+  Tensor zero_;  // one element, on the device: what frames before the clip are made of
 };
 
 }  // namespace psagen::engine

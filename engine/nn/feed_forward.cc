@@ -7,14 +7,14 @@ namespace psagen::engine {
 FeedForward::FeedForward(std::int64_t dim, std::int64_t hidden, const Weights& weights)
     : up_(dim, hidden, weights.child("net.0.proj")), down_(hidden, dim, weights.child("net.2")) {}
 
-void FeedForward::add_gated_to(kernels::Ops& ops, ConstTensorView h, ConstTensorView gate,
-                               TensorView hidden, TensorView x) const {
+void FeedForward::operator()(kernels::Ops& ops, ConstTensorView h, TensorView hidden,
+                             TensorView y) const {
   const std::int64_t num_rows = h.dim(1);
   for (std::int64_t begin = 0; begin < num_rows; begin += hidden.dim(1)) {
     const std::int64_t end = std::min(begin + hidden.dim(1), num_rows);
     const TensorView slice = hidden.slice(1, 0, end - begin);
     up_(ops, h.slice(1, begin, end), slice, kernels::Activation::kGeluTanh);
-    down_.add_gated_to(ops, slice, gate, x.slice(1, begin, end));
+    down_(ops, slice, y.slice(1, begin, end));
   }
 }
 

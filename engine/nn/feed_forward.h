@@ -7,16 +7,15 @@
 
 namespace psagen::engine {
 
-// x = x + gate (W2 gelu_tanh(W1 h + b1) + b2), in slices of rows: the hidden tensor is several
-// times as wide as x, and rows do not depend on each other.
+// y = W2 gelu_tanh(W1 h + b1) + b2, in slices of rows: the hidden tensor is several times as wide
+// as y, and rows do not depend on each other.
 class FeedForward {
  public:
   // Reads `net.0.proj` [hidden, dim] and `net.2` [dim, hidden].
   FeedForward(std::int64_t dim, std::int64_t hidden, const Weights& weights);
 
-  // h [B, L, dim], gate [B, dim], hidden [B, R, hidden] with any R >= 1, x [B, L, dim].
-  void add_gated_to(kernels::Ops& ops, ConstTensorView h, ConstTensorView gate, TensorView hidden,
-                    TensorView x) const;
+  // h [B, L, dim], hidden [B, R, hidden] with any R >= 1, y [B, L, dim].
+  void operator()(kernels::Ops& ops, ConstTensorView h, TensorView hidden, TensorView y) const;
 
  private:
   Linear up_;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 
 #include "engine/weights/weights.h"
 #include "kernels/ops.h"
@@ -13,15 +14,17 @@ class Linear {
   enum class Bias { kNone, kPresent };
 
   // Reads `weight` [out, in] and, unless told otherwise, `bias` [out].
-  Linear(std::int64_t in, std::int64_t out, const Weights& weights, Bias bias = Bias::kPresent);
+  Linear(std::int64_t in, std::int64_t out, const Weights& weights, Bias bias = Bias::kPresent,
+         Weights::Use use = Weights::Use::kProduct);
+  // The outputs of several layers of one input, one behind the other, as one product. Copies their
+  // weights: for a GPU, where few large products are faster than many.
+  Linear(kernels::Ops& ops, std::initializer_list<const Linear*> layers);
 
   // y = activation(x W' + b); x [B, ..., in], y [B, ..., out].
   void operator()(kernels::Ops& ops, ConstTensorView x, TensorView y,
                   kernels::Activation activation = kernels::Activation::kNone) const;
   // y = y + x W' + b
   void add_to(kernels::Ops& ops, ConstTensorView x, TensorView y) const;
-  // y = y + gate (x W' + b); gate [B, out].
-  void add_gated_to(kernels::Ops& ops, ConstTensorView x, ConstTensorView gate, TensorView y) const;
 
  private:
   Parameter weight_;

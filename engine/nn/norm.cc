@@ -9,15 +9,27 @@ void LayerNorm::operator()(kernels::Ops& ops, ConstTensorView x, TensorView y) c
   ops.layer_norm({.x = x, .gamma = weight_, .beta = bias_, .eps = eps_, .y = y});
 }
 
-void LayerNorm::operator()(kernels::Ops& ops, ConstTensorView x, ConstTensorView scale,
-                           ConstTensorView shift, TensorView y) const {
-  ops.layer_norm({.x = x,
-                  .gamma = weight_,
-                  .beta = bias_,
-                  .scale = scale,
-                  .shift = shift,
-                  .eps = eps_,
-                  .y = y});
+void LayerNorm::add(kernels::Ops& ops, const PendingResidual& pending, TensorView x,
+                    ConstTensorView scale, ConstTensorView shift, TensorView h) const {
+  if (!pending.y) {
+    ops.layer_norm({.x = x,
+                    .gamma = weight_,
+                    .beta = bias_,
+                    .scale = scale,
+                    .shift = shift,
+                    .eps = eps_,
+                    .y = h});
+    return;
+  }
+  ops.residual_norm({.x = x,
+                     .y = pending.y,
+                     .gate = pending.gate,
+                     .gamma = weight_,
+                     .beta = bias_,
+                     .scale = scale,
+                     .shift = shift,
+                     .eps = eps_,
+                     .h = h});
 }
 
 RmsNorm::RmsNorm(std::int64_t dim, double eps, const Weights& weights)

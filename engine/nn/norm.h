@@ -8,6 +8,13 @@
 
 namespace psagen::engine {
 
+// What a layer leaves to be added to the residual stream x: x = x + gate y. The norm of the next
+// layer does it on its way, so that x is read and written once between two layers.
+struct PendingResidual {
+  ConstTensorView y;     // [B, L, C]; empty: nothing is left to add
+  ConstTensorView gate;  // [B, C]; empty: 1
+};
+
 class LayerNorm {
  public:
   // Without parameters: (x - mean) / sqrt(var + eps).
@@ -17,9 +24,10 @@ class LayerNorm {
 
   // y = LN(x); x, y [B, L, C].
   void operator()(kernels::Ops& ops, ConstTensorView x, TensorView y) const;
-  // y = LN(x) (1 + scale) + shift; scale, shift [B, C].
-  void operator()(kernels::Ops& ops, ConstTensorView x, ConstTensorView scale,
-                  ConstTensorView shift, TensorView y) const;
+  // x = x + gate y of `pending`, then h = LN(x), and h = h (1 + scale) + shift where the two
+  // [B, C] are given. h may be pending.y.
+  void add(kernels::Ops& ops, const PendingResidual& pending, TensorView x, ConstTensorView scale,
+           ConstTensorView shift, TensorView h) const;
 
  private:
   double eps_;

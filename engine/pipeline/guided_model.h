@@ -26,6 +26,8 @@ class GuidedModel {
   std::int64_t num_tokens() const { return activations_.grid.num_tokens(); }
   // Density sums of the last call.
   const DensityTotals& density() const { return activations_.density; }
+  // DitActivations::nonfinite.
+  ConstTensorView nonfinite() const { return activations_.nonfinite; }
 
  private:
   const Dit& dit_;

@@ -1,11 +1,14 @@
 #include "engine/pipeline/text_to_video.h"
 
+#include <chrono>
+#include <deque>
 #include <optional>
 #include <utility>
 
 #include "engine/dit/dit.h"
 #include "engine/pipeline/denoise_loop.h"
 #include "engine/pipeline/guided_model.h"
+#include "engine/pipeline/health.h"
 #include "engine/pipeline/initial_noise.h"
 #include "engine/pipeline/model_hash.h"
 #include "engine/pipeline/stage_tracker.h"
@@ -19,15 +22,15 @@ namespace psagen::engine {
 namespace {
 
 // One component: its mapped files and the network that reads them. On the CPU the parameters are
-// the mapped pages themselves, so giving a component up means dropping both.
+// the mapped pages themselves, so giving a component up means dropping both; a GPU has copies.
 template <typename Network>
 class Component {
  public:
   template <typename Config>
   Component(const std::shared_ptr<const WeightSource>& source, const Config& config,
-            Context& context, kernels::Ops& ops)
+            Context& context, kernels::Ops& ops, DType product_dtype)
       : source_(source) {
-    const Weights weights(source, context);
+    const Weights weights(source, context, product_dtype);
     network_.emplace(config, weights, ops);
     weights.expect_all_read();
     source_->drop_from_memory();
@@ -77,6 +80,68 @@ void hand_over(ConstTensorView rgb, const FrameSink& sink) {
 
 }  // namespace
 
+namespace {
+
+// Reports steps when they are done. A GPU is behind the program: it must always have the next step
+// queued, so a step is waited for only when the one after it has been queued.
+class StepReporter {
+ public:
+  StepReporter(Context& context, const std::vector<scheduler::StepPlan>& plans,
+               ConstTensorView nonfinite, RunReport& report, StageTracker& stages)
+      : runtime_(context.runtime()),
+        plans_(plans),
+        health_(context, nonfinite),
+        report_(report),
+        stages_(stages) {}
+
+  // The next step has been queued, on a CPU done.
+  void queued(const DensityTotals& density) {
+    const double calls = static_cast<double>(density.calls);
+    const StepReport step = {.seconds = 0.0,
+                             .sigma = plans_[next_].sigma,
+                             .sparse = density.sparse_calls > 0,
+                             .nominal_density = density.nominal / calls,
+                             .executed_density = density.executed / calls};
+    waiting_.push_back({step, health_.fetch(static_cast<std::int64_t>(next_))});
+    ++next_;
+    if (runtime_ == nullptr || waiting_.size() > 1) finish_first();
+  }
+
+  void finish() {
+    while (!waiting_.empty()) finish_first();
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  struct Waiting {
+    StepReport report;
+    std::uint64_t ticket;
+  };
+
+  void finish_first() {
+    if (runtime_ != nullptr) runtime_->wait(waiting_.front().ticket);
+    health_.check(static_cast<std::int64_t>(report_.steps.size()),
+                  static_cast<std::int64_t>(plans_.size()));
+    const Clock::time_point now = Clock::now();
+    waiting_.front().report.seconds = std::chrono::duration<double>(now - last_).count();
+    last_ = now;
+    report_.steps.push_back(waiting_.front().report);
+    waiting_.pop_front();
+    stages_.advance(static_cast<std::int64_t>(report_.steps.size()));
+  }
+
+  DeviceRuntime* runtime_;
+  const std::vector<scheduler::StepPlan>& plans_;
+  LayerHealth health_;
+  RunReport& report_;
+  StageTracker& stages_;
+  std::size_t next_ = 0;
+  std::deque<Waiting> waiting_;
+  Clock::time_point last_ = Clock::now();
+};
+
+}  // namespace
+
 struct TextToVideo::Impl {
   Impl(const std::filesystem::path& directory, Context& the_context)
       : context(the_context),
@@ -123,6 +188,7 @@ std::vector<Tensor> TextToVideo::Impl::encode(const Umt5Encoder& encoder,
   stages.begin(Stage::kEncodeText, config.text_encoder.num_layers);
   std::vector<Tensor> encoded = encoder.encode(
       *ops, prompts, [&stages](std::int64_t done, std::int64_t) { stages.advance(done); });
+  for (const Tensor& rows : encoded) expect_finite(*ops, rows, "the text encoder's output");
   stages.end();
   return encoded;
 }
@@ -142,24 +208,14 @@ void TextToVideo::Impl::denoise(const VideoRequest& request, const Dit& dit,
   const std::vector<scheduler::StepPlan> plans =
       scheduler::plan_steps(request.solver, request.num_steps, request.shift);
   DenoiseLoop loop(*ops, latent.shape(), plans);
-  auto step_start = std::chrono::steady_clock::now();
+  StepReporter reporter(context, plans, model.nonfinite(), report, stages);
   const auto velocity = [&](std::int64_t step, const scheduler::StepPlan& plan,
                             ConstTensorView sample, TensorView out) {
     model(*ops, sample, plan.timestep, {.step = step, .num_steps = request.num_steps}, out);
   };
-  const auto step_done = [&](std::int64_t step, ConstTensorView) {
-    const auto now = std::chrono::steady_clock::now();
-    const DensityTotals& density = model.density();
-    const double calls = static_cast<double>(density.calls);
-    report.steps.push_back({.seconds = std::chrono::duration<double>(now - step_start).count(),
-                            .sigma = plans[static_cast<std::size_t>(step)].sigma,
-                            .sparse = density.sparse_calls > 0,
-                            .nominal_density = density.nominal / calls,
-                            .executed_density = density.executed / calls});
-    step_start = now;
-    stages.advance(step + 1);
-  };
+  const auto step_done = [&](std::int64_t, ConstTensorView) { reporter.queued(model.density()); };
   loop.run(*ops, velocity, latent, step_done);
+  reporter.finish();
   stages.end();
 }
 
@@ -202,12 +258,14 @@ RunReport TextToVideo::generate(const VideoRequest& request, const FrameSink& si
 
   // All three at once, so that a bad tensor shows before minutes of work.
   stages.begin(Stage::kLoad, 3);
+  const DType dtype = impl.context.compute_dtype();
   Component<Umt5Encoder> text_encoder(impl.text_source, impl.config.text_encoder, impl.context,
-                                      *impl.ops);
+                                      *impl.ops, umt5_dtype(impl.context));
   stages.advance(1);
-  Component<Dit> dit(impl.dit_source, impl.config.transformer, impl.context, *impl.ops);
+  Component<Dit> dit(impl.dit_source, impl.config.transformer, impl.context, *impl.ops, dtype);
   stages.advance(2);
-  Component<VaeDecoder> vae(impl.vae_source, impl.config.vae, impl.context, *impl.ops);
+  Component<VaeDecoder> vae(impl.vae_source, impl.config.vae, impl.context, *impl.ops, dtype);
+  if (impl.context.runtime() != nullptr) impl.context.runtime()->synchronize();
   stages.end();
 
   const std::vector<Tensor> encoded = impl.encode(*text_encoder, prompts, stages);

@@ -52,7 +52,7 @@ RelativeBias::RelativeBias(const TextEncoderConfig& config, const Weights& weigh
     : buckets_(config.relative_attention_num_buckets, config.relative_attention_max_distance),
       num_heads_(config.num_heads) {
   const Shape shape = {config.relative_attention_num_buckets, config.num_heads};
-  const Parameter weight = weights.get(shape, "weight");
+  const Parameter weight = weights.get(shape, "weight", Weights::Use::kValues);
   table_.resize(static_cast<std::size_t>(shape.num_elements()));
   ops.copy(weight, TensorView(reinterpret_cast<std::byte*>(table_.data()), DType::kF32, shape, {}));
 }

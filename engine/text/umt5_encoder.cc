@@ -20,20 +20,25 @@ TensorView front(TensorView whole, const Shape& shape) {
 
 }  // namespace
 
+DType umt5_dtype(const Context& context) {
+  return context.compute_dtype() == DType::kF16 ? DType::kBF16 : context.compute_dtype();
+}
+
 Umt5Activations::Umt5Activations(kernels::Ops& ops, const TextEncoderConfig& config,
                                  std::int64_t num_rows, std::int64_t longest_prompt) {
-  const auto tensor = [&ops](Shape shape) {
-    return Tensor(ops.context().allocator(), DType::kF32, shape);
-  };
+  Allocator& allocator = ops.context().allocator();
+  const DType dtype = umt5_dtype(ops.context());
+  const auto tensor = [&](Shape shape) { return Tensor(allocator, dtype, shape); };
+  const auto floats = [&](Shape shape) { return Tensor(allocator, DType::kF32, shape); };
   const std::int64_t inner = config.num_heads * config.d_kv;
-  x = tensor({1, num_rows, config.d_model});
+  x = floats({1, num_rows, config.d_model});
   h = tensor({1, num_rows, config.d_model});
   q = tensor({1, num_rows, inner});
   k = tensor({1, num_rows, inner});
   v = tensor({1, num_rows, inner});
   attended = tensor({1, num_rows, inner});
-  diagonals = tensor({config.num_heads * (2 * longest_prompt - 1)});
-  bias = tensor({config.num_heads * longest_prompt * longest_prompt});
+  diagonals = floats({config.num_heads * (2 * longest_prompt - 1)});
+  bias = floats({config.num_heads * longest_prompt * longest_prompt});
   gate = tensor({1, num_rows, config.d_ff});
   up = tensor({1, num_rows, config.d_ff});
 }
@@ -118,7 +123,7 @@ std::vector<Tensor> Umt5Encoder::encode(kernels::Ops& ops,
 
   std::vector<Tensor> encoded;
   for (const PromptRows& prompt : rows) {
-    Tensor& result = encoded.emplace_back(ops.context().allocator(), DType::kF32,
+    Tensor& result = encoded.emplace_back(ops.context().allocator(), a.h.view().dtype(),
                                           Shape{1, prompt.length(), config_.d_model});
     ops.copy(a.h.view().slice(1, prompt.begin, prompt.end), result);
   }

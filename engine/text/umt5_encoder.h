@@ -25,11 +25,15 @@ struct PromptRows {
   std::int64_t length() const { return end - begin; }
 };
 
+// What the encoder computes in: the context's type, but bfloat16 where that is float16, whose range
+// the feed-forward of the published weights leaves (spec/wan 7.2).
+DType umt5_dtype(const Context& context);
+
 // Everything a layer writes, named and allocated once.
 struct Umt5Activations {
   Umt5Activations(kernels::Ops& ops, const TextEncoderConfig& config, std::int64_t num_rows,
                   std::int64_t longest_prompt);
-  Tensor x;          // [1, S, d_model] residual stream
+  Tensor x;          // [1, S, d_model] residual stream, float32
   Tensor h;          // [1, S, d_model]
   Tensor q, k, v;    // [1, S, N * d_kv]
   Tensor attended;   // [1, S, N * d_kv]
@@ -62,9 +66,9 @@ class Umt5Encoder {
 
   Umt5Encoder(const TextEncoderConfig& config, const Weights& weights, kernels::Ops& ops);
 
-  // One [1, S, d_model] float32 tensor for each of the prompts, S being its number of ids (at least
-  // one). Each layer's weights are given back to the operating system once they are used: the
-  // published encoder is 22.7 GB in float32.
+  // One [1, S, d_model] tensor of umt5_dtype() for each of the prompts, S being its number of ids
+  // (at least one). Each layer's weights are given back to the operating system once they are used:
+  // the published encoder is 22.7 GB in float32.
   std::vector<Tensor> encode(kernels::Ops& ops, std::span<const std::vector<std::int32_t>> prompts,
                              const LayerDone& layer_done = {}) const;
 

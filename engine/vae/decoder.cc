@@ -8,6 +8,7 @@
 #include "engine/nn/causal_conv3d.h"
 #include "engine/vae/chunk_buffers.h"
 #include "engine/vae/decoder_blocks.h"
+#include "engine/vae/frame_delivery.h"
 #include "kernels/core/error.h"
 
 namespace psagen::engine {
@@ -34,6 +35,12 @@ std::vector<UpBlockShape> stage_shapes(const VaeConfig& config) {
   return stages;
 }
 
+// On a GPU, beside the weights; and from how many latent frames a chunk on more bring nothing.
+constexpr std::int64_t kDeviceBytes = 4'000'000'000;
+constexpr std::int64_t kMostLatentFrames = 4;
+// Workspace of the middle block's attention, which makes scores of 256 MiB at a time.
+constexpr std::int64_t kWorkspaceBytes = std::int64_t{270} << 20;
+
 // The most elements any buffer holds while a chunk of `frames` latent frames passes through; no
 // chunk has more frames than one that is not the clip's first.
 std::int64_t largest_activation(const VaeConfig& config, const std::vector<UpBlockShape>& stages,
@@ -53,6 +60,17 @@ std::int64_t largest_activation(const VaeConfig& config, const std::vector<UpBlo
   return std::max(largest, elements * kRgb);
 }
 
+// The most elements of the frames a causal convolution keeps, all its inputs being a stage's.
+std::int64_t largest_context(const VaeConfig& config, const std::vector<UpBlockShape>& stages,
+                             std::int64_t height, std::int64_t width) {
+  std::int64_t pixels = height * width, largest = pixels * config.z_dim;
+  for (const UpBlockShape& stage : stages) {
+    largest = std::max(largest, pixels * std::max(stage.in, stage.out));
+    if (stage.doubles_space) pixels *= 4;
+  }
+  return (kCube.time - 1) * largest;
+}
+
 // The latent's statistics folded into post_quant_conv, the first thing it meets: with
 // z = latent * std + mean, W z + b = (W diag(std)) latent + (b + W mean). Exact, because a kernel
 // of one pixel has no padding.
@@ -62,7 +80,7 @@ CausalConv3d fold_latent_statistics(const VaeConfig& config, const Weights& weig
   CpuAllocator host;
   Tensor weight(host, DType::kF32, {n, n, 1, 1, 1});
   Tensor bias(host, DType::kF32, {n});
-  ops.copy(weights.get(weight.shape(), "weight"), weight);
+  ops.copy(weights.get(weight.shape(), "weight", Weights::Use::kValues), weight);
   ops.copy(weights.get(bias.shape(), "bias"), bias);
   auto* const w = weight.view().data<float>();
   auto* const b = bias.view().data<float>();
@@ -75,7 +93,11 @@ CausalConv3d fold_latent_statistics(const VaeConfig& config, const Weights& weig
     }
     b[out] = static_cast<float>(sum);
   }
-  return CausalConv3d(weight, bias, ops);
+  Allocator& device = ops.context().allocator();
+  Tensor device_weight(device, DType::kF32, weight.shape()), device_bias(device, DType::kF32, {n});
+  ops.copy(weight, device_weight);
+  ops.copy(bias, device_bias);
+  return CausalConv3d(device_weight, device_bias, ops);
 }
 
 // A [1, C, T, h, w] latent seen as [T, h, w, C].
@@ -93,7 +115,7 @@ ConstTensorView channels_last(const ConstTensorView& latent) {
 struct VaeDecoder::Network {
   Network(const VaeConfig& vae, const Weights& weights, kernels::Ops& ops);
 
-  // latent [T, h, w, z]; the result [T', H, W, 3] lies in the activations' buffers.
+  // latent [T, h, w, z]; the result [T', H, W, 3], float32, lies in the activations' buffers.
   TensorView decode_chunk(kernels::Ops& ops, ConstTensorView latent, Activations& a) const;
 
   VaeConfig config;
@@ -123,24 +145,65 @@ VaeDecoder::Network::Network(const VaeConfig& vae, const Weights& weights, kerne
 }
 
 // Everything one job needs, made before its first chunk.
+//
+// Wan 2.1 at 832 x 480 in bfloat16: the contexts of 32 convolutions hold 944 million values, 1.89
+// GB; a buffer holds 307 MB for each latent frame of a chunk (96 channels at full size, 4 frames)
+// and 153 MB in front of that for the two frames of a context; three buffers and the workspace
+// bring it to 3.5 GB for one latent frame at a time, 4.5 GB for two.
 struct VaeDecoder::Activations {
-  Activations(const Network& network, Allocator& allocator, std::int64_t chunk_frames,
-              std::int64_t height, std::int64_t width);
+  Activations(const Network& network, kernels::Ops& ops, std::int64_t total_frames,
+              std::int64_t height, std::int64_t width,
+              std::optional<std::int64_t> latent_frames_per_chunk);
 
-  ChunkBuffers buffers;
   CausalConv3d::Context conv_in;
   MidBlock::State mid_block;
   std::vector<UpBlock::State> up_blocks;
   CausalConv3d::Context conv_out;
+  std::int64_t chunk_frames = 1;
+  std::optional<ChunkBuffers> buffers;
+
+ private:
+  void make_contexts(const Network& network, Allocator& allocator, std::int64_t height,
+                     std::int64_t width);
 };
 
-VaeDecoder::Activations::Activations(const Network& network, Allocator& allocator,
-                                     std::int64_t chunk_frames, std::int64_t height,
-                                     std::int64_t width)
-    : buffers(allocator,
-              largest_activation(network.config, network.stages, chunk_frames, height, width)),
-      conv_in(network.conv_in.make_context(allocator, height, width)),
-      mid_block(network.mid_block.make_state(allocator, height, width)) {
+VaeDecoder::Activations::Activations(const Network& network, kernels::Ops& ops,
+                                     std::int64_t total_frames, std::int64_t height,
+                                     std::int64_t width,
+                                     std::optional<std::int64_t> latent_frames_per_chunk) {
+  Allocator& allocator = ops.context().allocator();
+  const DType dtype = ops.context().compute_dtype();
+  const auto element = static_cast<std::int64_t>(dtype_size(dtype));
+  const bool is_gpu = ops.context().runtime() != nullptr;
+  const auto held = static_cast<std::int64_t>(allocator.bytes_in_use());
+  make_contexts(network, allocator, height, width);
+  const std::int64_t context_bytes = static_cast<std::int64_t>(allocator.bytes_in_use()) - held;
+
+  // The CPU's convolutions copy their frames anyway. The last frames are float32 whatever the rest.
+  const std::int64_t lead =
+      is_gpu ? largest_context(network.config, network.stages, height, width) : 0;
+  const auto capacity = [&](std::int64_t frames) {
+    const std::int64_t pixels = height * width * network.config.spatial_stride() *
+                                network.config.spatial_stride() * frames *
+                                network.config.temporal_stride();
+    return std::max(largest_activation(network.config, network.stages, frames, height, width),
+                    pixels * kRgb * static_cast<std::int64_t>(sizeof(float)) / element);
+  };
+  const auto fits = [&](std::int64_t frames) {
+    return context_bytes + 3 * (capacity(frames) + lead) * element + kWorkspaceBytes <=
+           kDeviceBytes;
+  };
+  chunk_frames = latent_frames_per_chunk.value_or(is_gpu ? kMostLatentFrames : 1);
+  if (is_gpu && !latent_frames_per_chunk)
+    while (chunk_frames > 1 && !fits(chunk_frames)) --chunk_frames;
+  chunk_frames = std::min(chunk_frames, total_frames);
+  buffers.emplace(allocator, capacity(chunk_frames), dtype, lead);
+}
+
+void VaeDecoder::Activations::make_contexts(const Network& network, Allocator& allocator,
+                                            std::int64_t height, std::int64_t width) {
+  conv_in = network.conv_in.make_context(allocator, height, width);
+  mid_block = network.mid_block.make_state(allocator, height, width);
   for (std::size_t i = 0; i < network.stages.size(); ++i) {
     up_blocks.push_back(network.up_blocks[i].make_state(allocator, height, width));
     if (network.stages[i].doubles_space) {
@@ -153,7 +216,7 @@ VaeDecoder::Activations::Activations(const Network& network, Allocator& allocato
 
 TensorView VaeDecoder::Network::decode_chunk(kernels::Ops& ops, ConstTensorView latent,
                                              Activations& a) const {
-  ChunkBuffers& buffers = a.buffers;
+  ChunkBuffers& buffers = *a.buffers;
   const TensorView packed = buffers.first_spare(latent.shape());  // [T, h, w, z]
   const TensorView z = buffers.second_spare(latent.shape());      // [T, h, w, z]
   ops.copy(latent, packed);
@@ -161,7 +224,7 @@ TensorView VaeDecoder::Network::decode_chunk(kernels::Ops& ops, ConstTensorView 
   buffers.set_x(z);
   const TensorView x =
       buffers.first_spare({latent.dim(0), latent.dim(1), latent.dim(2), conv_in.out_channels()});
-  conv_in(ops, z, a.conv_in, x);
+  conv_in(ops, z, a.conv_in, x, {}, buffers.lead_of(z, kCube.time - 1));
   buffers.set_x(x);
 
   mid_block.forward(ops, a.mid_block, buffers);
@@ -170,8 +233,8 @@ TensorView VaeDecoder::Network::decode_chunk(kernels::Ops& ops, ConstTensorView 
 
   const TensorView y = buffers.x();  // [T', H, W, C]
   norm_out(ops, y, y);
-  const TensorView rgb = buffers.first_spare({y.dim(0), y.dim(1), y.dim(2), kRgb});
-  conv_out(ops, y, a.conv_out, rgb);
+  const TensorView rgb = buffers.first_spare({y.dim(0), y.dim(1), y.dim(2), kRgb}, DType::kF32);
+  conv_out(ops, y, a.conv_out, rgb);  // with so few outputs a GPU reads frames in two pieces
   return rgb;
 }
 
@@ -182,50 +245,65 @@ VaeDecoder::~VaeDecoder() = default;
 VaeDecoder::VaeDecoder(VaeDecoder&&) noexcept = default;
 VaeDecoder& VaeDecoder::operator=(VaeDecoder&&) noexcept = default;
 
-void VaeDecoder::check_latent(ConstTensorView latent, std::int64_t latent_frames_per_chunk) const {
-  PSAGEN_CHECK(latent.rank() == 5 && latent.dim(0) == 1 && latent.dim(1) == network_->config.z_dim,
+namespace {
+
+void check_latent(const VaeConfig& config, ConstTensorView latent,
+                  std::int64_t latent_frames_per_chunk) {
+  PSAGEN_CHECK(latent.rank() == 5 && latent.dim(0) == 1 && latent.dim(1) == config.z_dim,
                ErrorCode::kInvalidArgument, "latent has shape ", latent.shape(), ", wanted [1, ",
-               network_->config.z_dim, ", T, h, w]");
+               config.z_dim, ", T, h, w]");
   PSAGEN_CHECK(latent.num_elements() > 0, ErrorCode::kInvalidArgument, "latent of shape ",
                latent.shape(), " is empty");
   PSAGEN_CHECK(latent_frames_per_chunk >= 1, ErrorCode::kInvalidArgument,
                "latent frames per chunk is ", latent_frames_per_chunk, ", wanted at least 1");
 }
 
-void VaeDecoder::decode_values(kernels::Ops& ops, ConstTensorView latent, const FrameSink& sink,
-                               const DecodeProgress& progress,
-                               std::int64_t latent_frames_per_chunk) const {
-  check_latent(latent, latent_frames_per_chunk);
+}  // namespace
+
+void VaeDecoder::run(kernels::Ops& ops, ConstTensorView latent, Output output,
+                     const FrameSink& sink, const DecodeProgress& progress,
+                     std::optional<std::int64_t> latent_frames_per_chunk) const {
+  const VaeConfig& config = network_->config;
+  check_latent(config, latent, latent_frames_per_chunk.value_or(1));
   const ConstTensorView frames = channels_last(latent);
-  const std::int64_t total = frames.dim(0);
-  const std::int64_t chunk = std::min(latent_frames_per_chunk, total);
-  Activations activations(*network_, ops.context().allocator(), chunk, frames.dim(1),
-                          frames.dim(2));
+  const std::int64_t total = frames.dim(0), stride = config.spatial_stride();
+  Activations activations(*network_, ops, total, frames.dim(1), frames.dim(2),
+                          latent_frames_per_chunk);
+  const std::int64_t chunk = activations.chunk_frames;
+  const Shape largest = {chunk * config.temporal_stride(), frames.dim(1) * stride,
+                         frames.dim(2) * stride, kRgb};
+  Tensor rgb8;
+  if (output == Output::kRgb8) rgb8 = Tensor(ops.context().allocator(), DType::kU8, largest);
+  FrameDelivery delivery(ops.context(), output == Output::kRgb8 ? DType::kU8 : DType::kF32, largest,
+                         [&](ConstTensorView rgb, std::int64_t done) {
+                           if (sink) sink(rgb);
+                           PSAGEN_CHECK(!progress || progress(done, total), ErrorCode::kCancelled,
+                                        "decoding was cancelled after ", done, " of ", total,
+                                        " latent frames");
+                         });
   for (std::int64_t begin = 0; begin < total; begin += chunk) {
     const std::int64_t end = std::min(begin + chunk, total);
-    const TensorView rgb = network_->decode_chunk(ops, frames.slice(0, begin, end), activations);
-    if (sink) sink(rgb);
-    PSAGEN_CHECK(!progress || progress(end, total), ErrorCode::kCancelled,
-                 "decoding was cancelled after ", end, " of ", total, " latent frames");
+    ConstTensorView rgb = network_->decode_chunk(ops, frames.slice(0, begin, end), activations);
+    if (output == Output::kRgb8) {
+      const TensorView rounded = rgb8.view().slice(0, 0, rgb.dim(0));
+      ops.to_rgb8({.x = rgb, .rgb = rounded});
+      rgb = rounded;
+    }
+    delivery.push(rgb, end);
   }
+  delivery.finish();
 }
 
 void VaeDecoder::decode(kernels::Ops& ops, ConstTensorView latent, const FrameSink& sink,
                         const DecodeProgress& progress,
-                        std::int64_t latent_frames_per_chunk) const {
-  check_latent(latent, latent_frames_per_chunk);
-  const Network& n = *network_;
-  const std::int64_t chunk = std::min(latent_frames_per_chunk, latent.dim(2));
-  const std::int64_t stride = n.config.spatial_stride();
-  Tensor rgb8(
-      ops.context().allocator(), DType::kU8,
-      {chunk * n.config.temporal_stride(), latent.dim(3) * stride, latent.dim(4) * stride, kRgb});
-  const FrameSink convert = [&](ConstTensorView values) {
-    const TensorView rgb = rgb8.view().slice(0, 0, values.dim(0));
-    ops.to_rgb8({.x = values, .rgb = rgb});
-    if (sink) sink(rgb);
-  };
-  decode_values(ops, latent, convert, progress, latent_frames_per_chunk);
+                        std::optional<std::int64_t> latent_frames_per_chunk) const {
+  run(ops, latent, Output::kRgb8, sink, progress, latent_frames_per_chunk);
+}
+
+void VaeDecoder::decode_values(kernels::Ops& ops, ConstTensorView latent, const FrameSink& sink,
+                               const DecodeProgress& progress,
+                               std::optional<std::int64_t> latent_frames_per_chunk) const {
+  run(ops, latent, Output::kValues, sink, progress, latent_frames_per_chunk);
 }
 
 }  // namespace psagen::engine

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include "engine/config/model_config.h"
 #include "engine/weights/weights.h"
@@ -22,7 +23,8 @@ using DecodeProgress = std::function<bool(std::int64_t done, std::int64_t total)
 
 class VaeDecoder {
  public:
-  // Receives [T', H, W, 3], the next T' frames of the clip; the memory is used again afterwards.
+  // Receives [T', H, W, 3] in host memory, the next T' frames of the clip; the memory is used again
+  // afterwards.
   using FrameSink = std::function<void(ConstTensorView rgb)>;
 
   // `weights` stands at the root of the VAE's checkpoint. Reads every tensor a decoder needs and
@@ -33,22 +35,29 @@ class VaeDecoder {
   VaeDecoder& operator=(VaeDecoder&&) noexcept;
 
   // latent: [1, C, T, h, w] float32, normalised. The sink gets U8 frames in order: first 1 + 4 (n -
-  // 1) of them, then 4 n a time (n = latent_frames_per_chunk; 4 is the temporal stride). Throws
-  // Error(kCancelled) where `progress` says so; either callback may be empty.
+  // 1) of them, then 4 n a time (n = latent_frames_per_chunk; 4 is the temporal stride). Not given,
+  // n is what suits the device: 1 on the CPU, on a GPU as many as fit into 4 GB beside the weights,
+  // but 4 at most. On a GPU a chunk's frames come, and its progress is reported, when the chunk
+  // after it has been queued. Throws Error(kCancelled) where `progress` says so; either callback
+  // may be empty.
   void decode(kernels::Ops& ops, ConstTensorView latent, const FrameSink& sink,
-              const DecodeProgress& progress, std::int64_t latent_frames_per_chunk = 1) const;
+              const DecodeProgress& progress,
+              std::optional<std::int64_t> latent_frames_per_chunk = {}) const;
 
   // The same, but the sink gets float32 values as they leave the network, nominally in [-1, 1] and
   // not yet clamped.
   void decode_values(kernels::Ops& ops, ConstTensorView latent, const FrameSink& sink,
                      const DecodeProgress& progress,
-                     std::int64_t latent_frames_per_chunk = 1) const;
+                     std::optional<std::int64_t> latent_frames_per_chunk = {}) const;
 
  private:
   struct Network;
   struct Activations;
+  enum class Output { kRgb8, kValues };
 
-  void check_latent(ConstTensorView latent, std::int64_t latent_frames_per_chunk) const;
+  void run(kernels::Ops& ops, ConstTensorView latent, Output output, const FrameSink& sink,
+           const DecodeProgress& progress,
+           std::optional<std::int64_t> latent_frames_per_chunk) const;
 
   std::unique_ptr<const Network> network_;
 };

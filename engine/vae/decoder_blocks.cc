@@ -9,6 +9,9 @@ constexpr CausalConv3d::Kernel kCube = {.time = 3, .space = 3};
 constexpr CausalConv3d::Kernel kPoint = {.time = 1, .space = 1};
 constexpr CausalConv3d::Kernel kTimeOnly = {.time = 3, .space = 1};
 
+// Frames of its past that a kernel of three frames sees.
+constexpr std::int64_t kPastFrames = 2;
+
 Shape with_channels(Shape shape, std::int64_t channels) {
   shape[-1] = channels;
   return shape;
@@ -19,7 +22,7 @@ Shape with_channels(Shape shape, std::int64_t channels) {
 ChannelNorm::ChannelNorm(std::int64_t channels, Stored stored, Then then, const Weights& weights)
     : channels_(channels), then_(then) {
   const Shape shape = stored == Stored::kVideo ? Shape{channels, 1, 1, 1} : Shape{channels, 1, 1};
-  gamma_ = weights.get(shape, "gamma");
+  gamma_ = weights.get(shape, "gamma", Weights::Use::kValues);
 }
 
 void ChannelNorm::operator()(kernels::Ops& ops, ConstTensorView x, TensorView y) const {
@@ -48,15 +51,16 @@ void ResidualBlock::forward(kernels::Ops& ops, State& state, ChunkBuffers& buffe
   const TensorView normed = buffers.first_spare(x.shape());           // [T, H, W, in]
   const TensorView hidden = buffers.second_spare(out);                // [T, H, W, out]
   norm1_(ops, x, normed);
-  conv1_(ops, normed, state.conv1, hidden);
+  conv1_(ops, normed, state.conv1, hidden, {}, buffers.lead_of(normed, kPastFrames));
   norm2_(ops, hidden, hidden);
+  const TensorView lead = buffers.lead_of(hidden, kPastFrames);
   if (!conv_shortcut_) {
-    conv2_(ops, hidden, state.conv2, x, x);
+    conv2_(ops, hidden, state.conv2, x, x, lead);
     return;
   }
   const TensorView sum = buffers.first_spare(out);  // conv1 has read what stood there
   (*conv_shortcut_)(ops, x, sum);
-  conv2_(ops, hidden, state.conv2, sum, sum);
+  conv2_(ops, hidden, state.conv2, sum, sum, lead);
   buffers.set_x(sum);
 }
 
@@ -136,14 +140,15 @@ void Upsampler::double_time(kernels::Ops& ops, State& state, ChunkBuffers& buffe
   if (doubled == 0) return;
   const std::int64_t height = x.dim(1), width = x.dim(2);
   const TensorView pairs = buffers.first_spare({doubled, height, width, 2 * channels_});
-  (*time_conv_)(ops, x.slice(0, single, x.dim(0)), state.time_conv, pairs);
+  const TensorView later = x.slice(0, single, x.dim(0));
+  (*time_conv_)(ops, later, state.time_conv, pairs, {}, buffers.lead_of(later, kPastFrames));
 
   const TensorView y = buffers.second_spare({single + 2 * doubled, height, width, channels_});
   if (single > 0) ops.copy(x.slice(0, 0, 1), y.slice(0, 0, 1));
   // y as [pair, H, W, which of the two, C], the order in which time_conv gives them.
   const TensorView pair_frames = y.slice(0, single, y.dim(0));
   const std::int64_t frame = pair_frames.stride(0);
-  const TensorView interleaved(pair_frames.bytes(), DType::kF32,
+  const TensorView interleaved(pair_frames.bytes(), x.dtype(),
                                {doubled, height, width, 2, channels_},
                                {2 * frame, width * channels_, channels_, frame, 1}, y.device());
   ops.copy(pairs.split_last(2, channels_), interleaved);

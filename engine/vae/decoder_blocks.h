@@ -1,5 +1,5 @@
-// The blocks of the Wan 2.1 VAE decoder (spec/wan 4.1 to 4.3). Activations are [T, H, W, C] float32
-// in ChunkBuffers: a block takes buffers.x() and leaves its result there.
+// The blocks of the Wan 2.1 VAE decoder (spec/wan 4.1 to 4.3). Activations are [T, H, W, C] in
+// ChunkBuffers: a block takes buffers.x() and leaves its result there.
 //
 // Weights are const and shared by all jobs; what a job remembers between chunks is a State, made
 // once for the size of its frames.

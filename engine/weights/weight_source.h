@@ -25,6 +25,11 @@ class WeightSource {
   virtual ~WeightSource() = default;
   // nullptr where there is no such tensor.
   virtual const TensorEntry* find(const std::string& name) const = 0;
+  // What a layer gets that wants `name` in that shape; the caller checks what it found.
+  virtual const TensorEntry* entry_for(const std::string& name, const Shape& wanted) const {
+    static_cast<void>(wanted);
+    return find(name);
+  }
   virtual std::vector<std::string> names() const = 0;  // sorted
   // What to call this source in a message: a file or a directory.
   virtual std::string description() const = 0;

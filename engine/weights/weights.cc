@@ -37,27 +37,39 @@ void check_found(const TensorEntry& entry, const Shape& wanted) {
 struct Weights::State {
   std::shared_ptr<const WeightSource> source;
   Context& context;
+  DType product_dtype;
   std::set<std::string> read;
   std::vector<std::string> ignored;
-  // Copies of tensors at addresses their type does not allow: made once however often asked for.
-  std::map<std::string, std::shared_ptr<const Tensor>> copies;
+  // Copies of tensors that cannot be used where they lie: made once however often asked for.
+  std::map<std::string, std::weak_ptr<const Tensor>> copies;
 
-  const std::shared_ptr<const Tensor>& aligned_copy(const TensorEntry& entry) {
-    std::shared_ptr<const Tensor>& copy = copies[entry.name];
-    if (!copy) {
-      Tensor tensor(context.allocator(), entry.dtype, entry.shape);
-      if (entry.num_bytes > 0) std::memcpy(tensor.view().bytes(), entry.bytes, entry.num_bytes);
-      copy = std::make_shared<const Tensor>(std::move(tensor));
-    }
+  template <typename Make>
+  std::shared_ptr<const Tensor> copy_of(const std::string& name, const Make& make) {
+    std::weak_ptr<const Tensor>& kept = copies[name];
+    std::shared_ptr<const Tensor> copy = kept.lock();
+    if (!copy) kept = copy = std::make_shared<const Tensor>(make());
     return copy;
+  }
+
+  // On the CPU, for addresses the type does not allow.
+  Tensor aligned(const TensorEntry& entry) {
+    Tensor tensor(context.allocator(), entry.dtype, entry.shape);
+    if (entry.num_bytes > 0) std::memcpy(tensor.view().bytes(), entry.bytes, entry.num_bytes);
+    return tensor;
+  }
+
+  Tensor uploaded(const TensorEntry& entry, Use use) {
+    const bool is_product = use == Use::kProduct && entry.shape.rank() > 1;
+    Tensor tensor(context.allocator(), is_product ? product_dtype : DType::kF32, entry.shape);
+    context.runtime()->upload(ConstTensorView(entry.bytes, entry.dtype, entry.shape, Device{}),
+                              tensor);
+    return tensor;
   }
 };
 
-Weights::Weights(std::shared_ptr<const WeightSource> source, Context& context)
-    : state_(std::make_shared<State>(State{std::move(source), context, {}, {}, {}})) {
-  PSAGEN_CHECK(context.device().kind == DeviceKind::kCpu, ErrorCode::kUnsupported,
-               "weights can be read for the CPU only");
-}
+Weights::Weights(std::shared_ptr<const WeightSource> source, Context& context, DType product_dtype)
+    : state_(
+          std::make_shared<State>(State{std::move(source), context, product_dtype, {}, {}, {}})) {}
 
 Weights::Weights(std::shared_ptr<State> state, std::string prefix)
     : state_(std::move(state)), prefix_(std::move(prefix)) {}
@@ -66,22 +78,26 @@ Weights Weights::child(const std::string& name) const { return {state_, prefix_ 
 
 Weights Weights::child(std::int64_t index) const { return child(std::to_string(index)); }
 
-Parameter Weights::get(const Shape& shape, const std::string& name) const {
-  Parameter parameter = maybe(shape, name);
+Parameter Weights::get(const Shape& shape, const std::string& name, Use use) const {
+  Parameter parameter = maybe(shape, name, use);
   PSAGEN_CHECK(parameter, ErrorCode::kNotFound, state_->source->description(), ": has no tensor ",
                quoted_name(full_name(name)), " (wanted with shape ", shape, ")");
   return parameter;
 }
 
-Parameter Weights::maybe(const Shape& shape, const std::string& name) const {
-  const TensorEntry* const entry = state_->source->find(full_name(name));
+Parameter Weights::maybe(const Shape& shape, const std::string& name, Use use) const {
+  const TensorEntry* const entry = state_->source->entry_for(full_name(name), shape);
   if (entry == nullptr) return {};
   check_found(*entry, shape);
   state_->read.insert(entry->name);
-  const Device device = state_->context.device();
+  if (state_->context.runtime() != nullptr) {
+    const std::string key = entry->name + (use == Use::kProduct ? "" : " as values");
+    const auto copy = state_->copy_of(key, [&] { return state_->uploaded(*entry, use); });
+    return {copy->view(), copy};
+  }
   if (is_aligned(*entry))
-    return {ConstTensorView(entry->bytes, entry->dtype, entry->shape, device), state_->source};
-  const std::shared_ptr<const Tensor>& copy = state_->aligned_copy(*entry);
+    return {ConstTensorView(entry->bytes, entry->dtype, entry->shape, Device{}), state_->source};
+  const auto copy = state_->copy_of(entry->name, [&] { return state_->aligned(*entry); });
   return {copy->view(), copy};
 }
 

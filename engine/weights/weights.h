@@ -12,7 +12,7 @@
 namespace psagen::engine {
 
 // A weight on the context's device: on the CPU the mapped file itself (copied only where the file
-// has it at an address its type does not allow).
+// has it at an address its type does not allow), on a GPU a tensor of its own.
 class Parameter {
  public:
   Parameter() = default;
@@ -30,8 +30,15 @@ class Parameter {
 
 class Weights {
  public:
-  // The context must outlive every Parameter.
-  Weights(std::shared_ptr<const WeightSource> source, Context& context);
+  // What a tensor is for decides its type on a GPU: matrices and kernels of products have the type
+  // the component computes in; values that are added or multiplied one by one keep float32. On the
+  // CPU both stay as the file has them.
+  enum class Use { kProduct, kValues };
+
+  // The context must outlive every Parameter. `product_dtype`: of Use::kProduct on a GPU.
+  Weights(std::shared_ptr<const WeightSource> source, Context& context, DType product_dtype);
+  Weights(std::shared_ptr<const WeightSource> source, Context& context)
+      : Weights(std::move(source), context, context.compute_dtype()) {}
 
   // Cursor at `name.`; nothing is looked up yet.
   Weights child(const std::string& name) const;
@@ -39,10 +46,10 @@ class Weights {
 
   // The tensor of that name and exactly that shape, F32, BF16 or F16. Throws Error that names the
   // tensor and file: kNotFound where it is absent, kInvalidArgument (found, wanted) where shape or
-  // dtype are wrong.
-  Parameter get(const Shape& shape, const std::string& name) const;
+  // dtype are wrong. Tensors of one dimension are values whatever `use` says.
+  Parameter get(const Shape& shape, const std::string& name, Use use = Use::kProduct) const;
   // An empty Parameter where the tensor is absent.
-  Parameter maybe(const Shape& shape, const std::string& name) const;
+  Parameter maybe(const Shape& shape, const std::string& name, Use use = Use::kProduct) const;
 
   // Marks every tensor below `prefix` as known but not needed (an encoder in a decoder-only load).
   void ignore(const std::string& prefix) const;

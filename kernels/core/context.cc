@@ -3,6 +3,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "kernels/core/error.h"
 
@@ -19,14 +20,21 @@ int available_cpus() {
 
 }  // namespace
 
-Context::Context(const ContextOptions& options) : options_(options) {
+Context::Context(const ContextOptions& options, std::unique_ptr<DeviceRuntime> runtime)
+    : options_(options), runtime_(std::move(runtime)) {
   PSAGEN_CHECK(options.num_threads >= 0, ErrorCode::kInvalidArgument,
                "the number of threads must be positive, not ", options.num_threads);
-  PSAGEN_CHECK(options.device.kind == DeviceKind::kCpu, ErrorCode::kDevice,
-               "the CUDA back end is not part of this build");
+  const bool is_cpu = options.device.kind == DeviceKind::kCpu;
+  PSAGEN_CHECK(is_cpu == (runtime_ == nullptr), ErrorCode::kInternal,
+               "a GPU's context is made by make_context");
+  PSAGEN_CHECK(!is_cpu || options.compute_dtype == DType::kF32, ErrorCode::kUnsupported,
+               "the CPU computes in F32, not in ", dtype_name(options.compute_dtype));
   if (options_.num_threads == 0) options_.num_threads = available_cpus();
-  allocator_ = std::make_unique<CpuAllocator>();
+  if (is_cpu) cpu_allocator_ = std::make_unique<CpuAllocator>();
+  allocator_ = is_cpu ? cpu_allocator_.get() : &runtime_->allocator();
   workspace_ = std::make_unique<Workspace>(*allocator_);
 }
+
+Context::~Context() = default;
 
 }  // namespace psagen

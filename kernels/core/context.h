@@ -1,11 +1,13 @@
 // What a pipeline computes with: a device, its memory, its threads, its clock. Built once and
-// passed by reference; nothing in the program is global.
+// passed by reference; nothing in the program is global. kernels/backend.h makes one for a GPU.
 #pragma once
 
 #include <memory>
 
 #include "kernels/core/allocator.h"
 #include "kernels/core/device.h"
+#include "kernels/core/device_runtime.h"
+#include "kernels/core/dtype.h"
 #include "kernels/core/profile.h"
 
 namespace psagen {
@@ -13,21 +15,35 @@ namespace psagen {
 struct ContextOptions {
   Device device;
   int num_threads = 0;  // CPU threads; 0 takes what the machine (or its cgroup) allows
+  // What activations between layers and the weights of matrix products are held in. The CPU back
+  // end computes in kF32; CUDA in kBF16, kF16 or kF32. Sums are float32 everywhere.
+  DType compute_dtype = DType::kF32;
+  // CUDA: the kernels for every GPU from compute capability 8.0 on, also where there are better
+  // ones.
+  bool portable_kernels = false;
 };
 
 class Context {
  public:
-  explicit Context(const ContextOptions& options = {});
+  // `runtime` belongs to options.device and is wanted exactly where that is a GPU.
+  explicit Context(const ContextOptions& options = {},
+                   std::unique_ptr<DeviceRuntime> runtime = nullptr);
+  ~Context();
 
   Device device() const { return options_.device; }
   int num_threads() const { return options_.num_threads; }
-  Allocator& allocator() { return *allocator_; }  // memory of device()
-  Workspace& workspace() { return *workspace_; }  // scratch memory of device()
+  DType compute_dtype() const { return options_.compute_dtype; }
+  const ContextOptions& options() const { return options_; }
+  DeviceRuntime* runtime() { return runtime_.get(); }  // null on the CPU
+  Allocator& allocator() { return *allocator_; }       // memory of device()
+  Workspace& workspace() { return *workspace_; }       // scratch memory of device()
   Profiler& profiler() { return profiler_; }
 
  private:
   ContextOptions options_;
-  std::unique_ptr<Allocator> allocator_;
+  std::unique_ptr<DeviceRuntime> runtime_;
+  std::unique_ptr<Allocator> cpu_allocator_;
+  Allocator* allocator_;
   std::unique_ptr<Workspace> workspace_;
   Profiler profiler_;
 };

@@ -19,6 +19,7 @@ enum class ErrorCode {
   kIo,               // reading or writing failed
   kDevice,           // the device or its driver failed or is absent
   kOutOfMemory,
+  kNumeric,    // a computation gave NaN or infinity
   kCancelled,  // the user asked to stop
   kInternal,   // our own mistake
 };
@@ -37,6 +38,8 @@ constexpr const char* error_code_name(ErrorCode code) {
       return "device";
     case ErrorCode::kOutOfMemory:
       return "out of memory";
+    case ErrorCode::kNumeric:
+      return "numeric";
     case ErrorCode::kCancelled:
       return "cancelled";
     case ErrorCode::kInternal:

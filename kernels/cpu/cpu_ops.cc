@@ -24,6 +24,8 @@ void CpuOps::do_rms_norm(const RmsNormArgs& args) { cpu::rms_norm(context(), arg
 
 void CpuOps::do_layer_norm(const LayerNormArgs& args) { cpu::layer_norm(context(), args); }
 
+void CpuOps::do_residual_norm(const ResidualNormArgs& args) { cpu::residual_norm(context(), args); }
+
 void CpuOps::do_rms_norm_rope(const RmsNormRopeArgs& args) { cpu::rms_norm_rope(context(), args); }
 
 void CpuOps::do_gelu_gate(const GeluGateArgs& args) { cpu::gelu_gate(context(), args); }
@@ -55,5 +57,9 @@ void CpuOps::do_linear_combination(std::span<const LinearTerm> terms, TensorView
 void CpuOps::do_copy(ConstTensorView x, TensorView y) { cpu::copy(context(), x, y); }
 
 void CpuOps::do_to_rgb8(const ToRgb8Args& args) { cpu::to_rgb8(context(), args); }
+
+void CpuOps::do_count_nonfinite(ConstTensorView x, TensorView counter) {
+  cpu::count_nonfinite(context(), x, counter);
+}
 
 }  // namespace psagen::kernels

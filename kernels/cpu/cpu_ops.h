@@ -20,6 +20,7 @@ class CpuOps final : public Ops {
   void do_linear(const LinearArgs& args) override;
   void do_rms_norm(const RmsNormArgs& args) override;
   void do_layer_norm(const LayerNormArgs& args) override;
+  void do_residual_norm(const ResidualNormArgs& args) override;
   void do_rms_norm_rope(const RmsNormRopeArgs& args) override;
   void do_gelu_gate(const GeluGateArgs& args) override;
   void do_activate(ConstTensorView x, Activation activation, TensorView y) override;
@@ -33,6 +34,7 @@ class CpuOps final : public Ops {
   void do_linear_combination(std::span<const LinearTerm> terms, TensorView y) override;
   void do_copy(ConstTensorView x, TensorView y) override;
   void do_to_rgb8(const ToRgb8Args& args) override;
+  void do_count_nonfinite(ConstTensorView x, TensorView counter) override;
 
   // kernels/cpu/psa/cpu_ops_psa.cc
   void do_build_pyramid(const BuildPyramidArgs& args) override;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
+#include <limits>
 
 #include "kernels/core/row_view.h"
 #include "kernels/cpu/parallel.h"
@@ -36,6 +38,19 @@ void silu_row(const float* x, std::int64_t width, float* y) {
     store_floats(silu(d, load_floats(d, x + i, width - i)), d, y + i, width - i);
 }
 
+std::int64_t count_nonfinite_row(const float* x, std::int64_t width) {
+  const FloatTag d;
+  const hn::RebindToUnsigned<FloatTag> du;
+  const auto exponent = hn::Set(du, 0x7f800000u);
+  std::int64_t count = 0;
+  for (std::int64_t i = 0; i < width; i += float_lanes()) {
+    const auto bits = hn::BitCast(du, load_floats(d, x + i, width - i));
+    count +=
+        static_cast<std::int64_t>(hn::CountTrue(du, hn::Eq(hn::And(bits, exponent), exponent)));
+  }
+  return count;
+}
+
 void rgb8_row(const float* x, std::int64_t width, std::uint8_t* rgb) {
   const FloatTag d;
   const hn::Rebind<std::int32_t, FloatTag> di;
@@ -58,6 +73,7 @@ namespace psagen::kernels::cpu {
 namespace {
 
 HWY_EXPORT(gelu_gate_row);
+HWY_EXPORT(count_nonfinite_row);
 HWY_EXPORT(gelu_row);
 HWY_EXPORT(silu_row);
 HWY_EXPORT(rgb8_row);
@@ -153,6 +169,22 @@ void linear_combination(Context& context, std::span<const LinearTerm> terms, Ten
                    y.row(row)[i + j] = static_cast<float>(sum[j]);
                }
              });
+}
+
+void count_nonfinite(Context& context, ConstTensorView x, TensorView counter) {
+  const auto rows = join_batches(row_view<float>(x));
+  const auto count_row = HWY_DYNAMIC_DISPATCH(count_nonfinite_row);
+  std::atomic<std::int64_t> count = 0;
+  parallel_for(context, rows.num_rows(), row_grain(rows.width),
+               [&](std::int64_t begin, std::int64_t end) {
+                 std::int64_t found = 0;
+                 for (std::int64_t i = begin; i < end; ++i)
+                   found += count_row(rows.row(i), rows.width);
+                 if (found > 0) count += found;
+               });
+  std::int32_t& total = *counter.data<std::int32_t>();
+  total = static_cast<std::int32_t>(
+      std::min<std::int64_t>(total + count, std::numeric_limits<std::int32_t>::max()));
 }
 
 void to_rgb8(Context& context, const ToRgb8Args& args) {

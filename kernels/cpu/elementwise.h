@@ -10,5 +10,6 @@ void activate(Context& context, ConstTensorView x, Activation activation, Tensor
 void embedding(Context& context, const EmbeddingArgs& args);
 void linear_combination(Context& context, std::span<const LinearTerm> terms, TensorView y);
 void to_rgb8(Context& context, const ToRgb8Args& args);
+void count_nonfinite(Context& context, ConstTensorView x, TensorView counter);
 
 }  // namespace psagen::kernels::cpu

@@ -77,6 +77,19 @@ void layer_norm_row(const float* x, const LayerNormRow& row, std::int64_t width,
   }
 }
 
+// x = x + gate * y
+void add_row(const float* y, const float* gate, std::int64_t width, float* x) {
+  const FloatTag d;
+  for (std::int64_t i = 0; i < width; i += float_lanes()) {
+    const std::int64_t left = width - i;
+    const FloatVec before = load_floats(d, x + i, left), change = load_floats(d, y + i, left);
+    const FloatVec value = gate != nullptr
+                               ? hn::MulAdd(load_floats(d, gate + i, left), change, before)
+                               : hn::Add(change, before);
+    store_floats(value, d, x + i, left);
+  }
+}
+
 void channel_norm_row(const float* x, const float* gamma, std::int64_t width, bool with_silu,
                       float* y) {
   const FloatTag d;
@@ -100,6 +113,7 @@ namespace {
 
 HWY_EXPORT(rms_norm_row);
 HWY_EXPORT(layer_norm_row);
+HWY_EXPORT(add_row);
 HWY_EXPORT(channel_norm_row);
 
 }  // namespace
@@ -117,23 +131,58 @@ void rms_norm(Context& context, const RmsNormArgs& args) {
                });
 }
 
+namespace {
+
+// The parameters of a layer norm as float32, those of a batch row by row.
+template <typename Args>
+class LayerNormParameters {
+ public:
+  LayerNormParameters(const Args& args, Workspace::Scope& scratch)
+      : args_(args), gamma_(as_floats(args.gamma, scratch)), beta_(as_floats(args.beta, scratch)) {}
+
+  LayerNormRow row(std::int64_t batch) const {
+    return {gamma_, beta_, batch_row(args_.scale, batch), batch_row(args_.shift, batch), args_.eps};
+  }
+
+  static const float* batch_row(const ConstTensorView& view, std::int64_t batch) {
+    return view ? view.data<float>() + batch * view.stride(0) : nullptr;
+  }
+
+ private:
+  const Args& args_;
+  const float* gamma_;
+  const float* beta_;
+};
+
+}  // namespace
+
 void layer_norm(Context& context, const LayerNormArgs& args) {
   Workspace::Scope scratch(context.workspace());
-  const float* gamma = as_floats(args.gamma, scratch);
-  const float* beta = as_floats(args.beta, scratch);
+  const LayerNormParameters parameters(args, scratch);
   const auto x = row_view<float>(args.x);
   const auto y = row_view<float>(args.y);
   const auto norm = HWY_DYNAMIC_DISPATCH(layer_norm_row);
-  const auto modulation = [](const ConstTensorView& view, std::int64_t batch) {
-    return view ? view.data<float>() + batch * view.stride(0) : nullptr;
-  };
+  parallel_for(context, x.num_rows(), row_grain(x.width),
+               [&](std::int64_t begin, std::int64_t end) {
+                 for (std::int64_t i = begin; i < end; ++i)
+                   norm(x.row(i), parameters.row(i / x.rows), x.width, y.row(i));
+               });
+}
+
+void residual_norm(Context& context, const ResidualNormArgs& args) {
+  Workspace::Scope scratch(context.workspace());
+  const LayerNormParameters parameters(args, scratch);
+  const auto x = row_view<float>(args.x);
+  const auto y = row_view<float>(args.y);
+  const auto h = row_view<float>(args.h);
+  const auto add = HWY_DYNAMIC_DISPATCH(add_row);
+  const auto norm = HWY_DYNAMIC_DISPATCH(layer_norm_row);
   parallel_for(context, x.num_rows(), row_grain(x.width),
                [&](std::int64_t begin, std::int64_t end) {
                  for (std::int64_t i = begin; i < end; ++i) {
                    const std::int64_t batch = i / x.rows;
-                   const LayerNormRow row{gamma, beta, modulation(args.scale, batch),
-                                          modulation(args.shift, batch), args.eps};
-                   norm(x.row(i), row, x.width, y.row(i));
+                   add(y.row(i), parameters.batch_row(args.gate, batch), x.width, x.row(i));
+                   norm(x.row(i), parameters.row(batch), x.width, h.row(i));
                  }
                });
 }

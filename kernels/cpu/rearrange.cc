@@ -113,8 +113,12 @@ PatchGrid patch_grid(const Shape& latent) {
   return {latent[1], latent[2], latent[3] / 2, latent[4] / 2};
 }
 
-std::int64_t raster_of(std::span<const std::int32_t> order, std::int64_t token) {
-  return order.empty() ? token : order[static_cast<std::size_t>(token)];
+const std::int32_t* order_values(const ConstTensorView& order) {
+  return order ? order.data<std::int32_t>() : nullptr;
+}
+
+std::int64_t raster_of(const std::int32_t* order, std::int64_t token) {
+  return order == nullptr ? token : order[token];
 }
 
 }  // namespace
@@ -141,13 +145,14 @@ void copy(Context& context, ConstTensorView x, TensorView y) {
 void patchify(Context& context, const PatchifyArgs& args) {
   const PatchGrid grid = patch_grid(args.latent.shape());
   const float* latent = args.latent.data<float>();
+  const std::int32_t* order = order_values(args.order);
   const auto tokens = row_view<float>(args.tokens);
   parallel_for(context, args.latent.dim(0) * grid.tokens(), row_grain(tokens.width),
                [&](auto begin, auto end) {
                  for (std::int64_t i = begin; i < end; ++i) {
                    const std::int64_t batch = i / grid.tokens(), token = i % grid.tokens();
                    const float* pixel = latent + batch * grid.channels * grid.channel_stride() +
-                                        grid.first_pixel(raster_of(args.order, token));
+                                        grid.first_pixel(raster_of(order, token));
                    float* out = tokens.row(batch, token);
                    for (std::int64_t c = 0; c < grid.channels;
                         ++c, pixel += grid.channel_stride()) {
@@ -162,13 +167,14 @@ void patchify(Context& context, const PatchifyArgs& args) {
 void unpatchify(Context& context, const UnpatchifyArgs& args) {
   const PatchGrid grid = patch_grid(args.latent.shape());
   float* latent = args.latent.data<float>();
+  const std::int32_t* order = order_values(args.order);
   const auto tokens = row_view<float>(args.tokens);
   parallel_for(context, args.latent.dim(0) * grid.tokens(), row_grain(tokens.width),
                [&](auto begin, auto end) {
                  for (std::int64_t i = begin; i < end; ++i) {
                    const std::int64_t batch = i / grid.tokens(), token = i % grid.tokens();
                    float* pixel = latent + batch * grid.channels * grid.channel_stride() +
-                                  grid.first_pixel(raster_of(args.order, token));
+                                  grid.first_pixel(raster_of(order, token));
                    const float* in = tokens.row(batch, token);
                    for (std::int64_t p = 0; p < 2; ++p)
                      for (std::int64_t q = 0; q < 2; ++q)

@@ -22,9 +22,11 @@ std::vector<Real> rms_norm(const RmsNormArgs& args) {
   return y;
 }
 
-template <typename Real>
-std::vector<Real> layer_norm(const LayerNormArgs& args) {
-  auto y = elements<Real>(args.x);
+namespace {
+
+// y, rows of args.x, in place.
+template <typename Real, typename Args>
+void normalise_rows(const Args& args, std::vector<Real>& y) {
   const auto gamma = elements<Real>(args.gamma), beta = elements<Real>(args.beta);
   const auto scale = elements<Real>(args.scale), shift = elements<Real>(args.shift);
   const auto width = static_cast<std::size_t>(args.x.dim(-1));
@@ -44,7 +46,30 @@ std::vector<Real> layer_norm(const LayerNormArgs& args) {
       y[first + i] = value;
     }
   }
+}
+
+}  // namespace
+
+template <typename Real>
+std::vector<Real> layer_norm(const LayerNormArgs& args) {
+  auto y = elements<Real>(args.x);
+  normalise_rows(args, y);
   return y;
+}
+
+template <typename Real>
+ResidualNorm<Real> residual_norm(const ResidualNormArgs& args) {
+  ResidualNorm<Real> result{elements<Real>(args.x), {}};
+  const auto y = elements<Real>(args.y), gate = elements<Real>(args.gate);
+  const auto width = static_cast<std::size_t>(args.x.dim(-1));
+  const std::size_t batch_size = y.size() / static_cast<std::size_t>(args.x.dim(0));
+  for (std::size_t i = 0; i < y.size(); ++i) {
+    const Real factor = gate.empty() ? 1 : gate[i / batch_size * width + i % width];
+    result.x[i] += factor * y[i];
+  }
+  result.h = result.x;
+  normalise_rows(args, result.h);
+  return result;
 }
 
 template <typename Real>
@@ -68,6 +93,8 @@ template std::vector<double> rms_norm<double>(const RmsNormArgs&);
 template std::vector<float> rms_norm<float>(const RmsNormArgs&);
 template std::vector<double> layer_norm<double>(const LayerNormArgs&);
 template std::vector<float> layer_norm<float>(const LayerNormArgs&);
+template ResidualNorm<double> residual_norm<double>(const ResidualNormArgs&);
+template ResidualNorm<float> residual_norm<float>(const ResidualNormArgs&);
 template std::vector<double> channel_norm<double>(const ChannelNormArgs&);
 template std::vector<float> channel_norm<float>(const ChannelNormArgs&);
 

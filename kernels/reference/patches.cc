@@ -7,13 +7,13 @@ namespace {
 
 // Calls visit(latent index, token index, element going in, element coming out) for every element.
 template <typename Visit>
-void for_elements(const Shape& latent, std::span<const std::int32_t> order, const Visit& visit) {
+void for_elements(const Shape& latent, const ConstTensorView& order, const Visit& visit) {
   const std::int64_t channels = latent[1], frames = latent[2], rows = latent[3] / 2,
                      columns = latent[4] / 2;
   const std::int64_t tokens = frames * rows * columns;
   for (std::int64_t batch = 0; batch < latent[0]; ++batch) {
     for (std::int64_t token = 0; token < tokens; ++token) {
-      const std::int64_t raster = order.empty() ? token : order[static_cast<std::size_t>(token)];
+      const std::int64_t raster = order ? order.data<std::int32_t>()[token] : token;
       const std::int64_t t = raster / (rows * columns);
       const std::int64_t h = raster / columns % rows, w = raster % columns;
       for (std::int64_t c = 0; c < channels; ++c)

@@ -8,6 +8,7 @@ target_sources(psagen_kernels PUBLIC FILE_SET HEADERS BASE_DIRS ${PROJECT_SOURCE
   kernels/core/allocator.h
   kernels/core/context.h
   kernels/core/device.h
+  kernels/core/device_runtime.h
   kernels/core/dtype.h
   kernels/core/error.h
   kernels/core/profile.h
@@ -28,6 +29,7 @@ target_sources(psagen_engine PUBLIC FILE_SET HEADERS BASE_DIRS ${PROJECT_SOURCE_
   engine/media/video_reader.h
   engine/media/video_writer.h
   engine/pipeline/initial_noise.h
+  engine/pipeline/open_context.h
   engine/pipeline/progress.h
   engine/pipeline/text_to_video.h
   engine/text/tokenizer.h)

@@ -83,7 +83,9 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"AttentionUnknown", {"--attention", "pas"}, 2, {"pas"}},
         Case{"PresetUnknown", {"--attention", "psa:no-such-preset"}, 2, {"no-such-preset"}},
         Case{"DeviceUnknown", {"--device", "cpuu"}, 2, {"cpuu", "cpu"}},
-        Case{"DeviceAbsent", {"--device", "cuda"}, 6, {"CUDA"}},
+        Case{"DeviceAbsent", {"--device", "cuda:99"}, 6, {}},
+        Case{"DtypeUnknown", {"--dtype", "f8"}, 2, {"f8", "f16"}},
+        Case{"DtypeOfTheCpu", {"--device", "cpu", "--dtype", "bf16"}, 4, {"BF16", "F32"}},
         Case{"ThreadsZero", {"--threads", "0"}, 2, {"--threads"}},
         Case{"ProgressUnknown", {"--progress", "jsn"}, 2, {"jsn", "json"}}),
     case_name);

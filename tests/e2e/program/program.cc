@@ -113,8 +113,8 @@ std::filesystem::path tiny_model() {
 
 std::vector<std::string> tiny_run(const std::vector<std::string>& more) {
   std::vector<std::string> arguments = {
-      "--model", tiny_model().string(), "--prompt", "a red circle", "--seed",
-      "5",       "--threads",           "1",        "--progress",   "none"};
+      "--model", tiny_model().string(), "--prompt", "a red circle", "--seed", "5", "--threads",
+      "1",       "--progress",          "none",     "--device",     "cpu"};
   // A flag may be given once, so the test's own value takes the place of ours.
   for (const std::string& flag : more) {
     for (std::size_t i = 0; i < arguments.size(); i += 2) {

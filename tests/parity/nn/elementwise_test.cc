@@ -1,3 +1,4 @@
+#include <limits>
 #include <numeric>
 
 #include "kernels/reference/activation.h"
@@ -149,10 +150,10 @@ TEST_P(ElementwiseParity, CopyOfBytesAndLargeRows) {
 TEST_P(ElementwiseParity, PatchesInRasterAndInGivenOrder) {
   const Shape shape = {2, 3, 4, 6, 10};
   const std::int64_t tokens = 4 * 3 * 5;
-  std::vector<std::int32_t> order(static_cast<std::size_t>(tokens));
+  Tensor order = empty({tokens}, DType::kI32);
   for (std::int64_t i = 0; i < tokens; ++i)
-    order[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(i * 7 % tokens);
-  for (const std::span<const std::int32_t> given : {std::span<const std::int32_t>(), {order}}) {
+    order.view().data<std::int32_t>()[i] = static_cast<std::int32_t>(i * 7 % tokens);
+  for (const ConstTensorView& given : {ConstTensorView(), ConstTensorView(order)}) {
     const Tensor latent = random(shape, 10);
     Tensor wide = empty({2, tokens, 15});
     const TensorView patches = wide.view().slice(2, 1, 13);
@@ -165,6 +166,28 @@ TEST_P(ElementwiseParity, PatchesInRasterAndInGivenOrder) {
     const auto wanted_back = reference::unpatchify(out);
     check([&](Ops& ops) { ops.unpatchify(out); }, velocity, as_doubles(wanted_back), wanted_back,
           "unpatchify");
+  }
+}
+
+TEST_P(ElementwiseParity, CountsWhatIsNotFinite) {
+  const float inf = std::numeric_limits<float>::infinity();
+  for (const std::int64_t width : {1, 7, 16, 33, 40000}) {
+    Tensor wide = random({2, 3, width + 2}, 21, DType::kF32, 3e38);
+    const TensorView x = wide.view().slice(2, 1, width + 1);
+    Tensor counter = empty({1}, DType::kI32);
+    std::int32_t& count = *counter.view().data<std::int32_t>();
+    float* const first = wide.view().data<float>();
+    first[0] = first[width + 1] = std::nanf("");  // outside the view
+    count = 5;
+    two_->count_nonfinite(x, counter);
+    EXPECT_EQ(count, 5) << width;
+    first[1] = inf;
+    first[5 * (width + 2) + width] = -inf;
+    first[2 * (width + 2) + 1] = std::nanf("");
+    two_->count_nonfinite(x, counter);
+    EXPECT_EQ(count, 8) << width;
+    one_->count_nonfinite(x, counter);
+    EXPECT_EQ(count, 11) << width;
   }
 }
 

@@ -71,6 +71,30 @@ TEST_P(NormParity, LayerNorm) {
   }
 }
 
+TEST_P(NormParity, ResidualNorm) {
+  for (const std::int64_t width : kWidths) {
+    if (width == 1) continue;
+    const Tensor before = random({2, rows_for(width), width}, 31, DType::kF32, 4.0);
+    const Tensor y = random({2, rows_for(width), width}, 32);
+    const Tensor gate = random({2, width}, 33), scale = random({2, width}, 34),
+                 shift = random({2, width}, 35);
+    Tensor x = empty(before.shape()), h = empty(before.shape());
+    ResidualNormArgs args{.x = x, .y = y, .scale = scale, .shift = shift, .h = h};
+    for (const bool gated : {false, true}) {
+      if (gated) args.gate = gate;
+      const auto run = [&](Ops& ops) {
+        ops.copy(before, x);
+        ops.residual_norm(args);
+      };
+      two_->copy(before, x);
+      const auto truth = reference::residual_norm<double>(args);
+      const auto naive = reference::residual_norm<float>(args);
+      check(run, h, truth.h, naive.h, concat("h, width ", width));
+      check(run, x, truth.x, naive.x, concat("x, width ", width));
+    }
+  }
+}
+
 TEST_P(NormParity, LayerNormWithALargeMean) {
   Tensor x = random({1, 3, 512}, 9);
   for (std::int64_t i = 0; i < 3 * 512; ++i) x.view().data<float>()[i] += 1000.0f;

@@ -144,10 +144,12 @@ TEST_F(OpsTest, IdsAndOrdersAreChecked) {
   const std::vector<std::int32_t> ids = {3, 10};
   expect_refused([&] { ops_->embedding({.ids = ids, .table = table, .y = y}); },
                  {"embedding", "id 1", "10", "9"});
-  const std::vector<std::int32_t> short_order = {0, 1, 2}, wrong_order = {0, 1, 2, -1};
+  const Tensor short_order = tensor({3}, DType::kI32);
+  Tensor wrong_order = tensor({4}, DType::kI32);
+  for (std::int32_t i = 0; i < 4; ++i) wrong_order.view().data<std::int32_t>()[i] = i < 3 ? i : -1;
   expect_refused(
       [&] { ops_->patchify({.latent = latent, .order = short_order, .tokens = tokens}); },
-      {"patchify", "order", "3", "4"});
+      {"patchify", "order", "[3]", "[4]"});
   expect_refused(
       [&] { ops_->patchify({.latent = latent, .order = wrong_order, .tokens = tokens}); },
       {"order[3]", "-1"});

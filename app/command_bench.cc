@@ -1,0 +1,237 @@
+#include "app/command_bench.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <iomanip>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <sstream>
+#include <vector>
+
+#include "app/help_page.h"
+#include "app/model_directory.h"
+#include "app/option_table.h"
+#include "app/version.h"
+#include "engine/config/known_models.h"
+#include "engine/config/nearest_name.h"
+#include "engine/media/partial_file.h"
+#include "engine/pipeline/benchmark.h"
+#include "engine/pipeline/open_context.h"
+
+namespace psagen::app {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct BenchOptions {
+  std::optional<std::string> like;
+  std::optional<FrameSize> size;
+  std::optional<std::int64_t> frames;
+  std::optional<std::int64_t> layers;
+  std::optional<std::int64_t> text_tokens;
+  std::optional<std::string> attention;
+  std::optional<std::int64_t> rounds;
+  std::optional<std::string> device;
+  std::optional<std::string> dtype;
+  std::optional<std::int64_t> threads;
+  std::optional<std::string> output;
+  std::optional<bool> overwrite;
+  std::optional<bool> help;
+};
+
+constexpr std::string_view kGroup = "Flags";
+const auto kTable = std::to_array<Field<BenchOptions>>({
+    {{.name = "like",
+      .value = "NAME",
+      .group = kGroup,
+      .help = "wan2.1-1.3b, wan2.1-14b or default: whose shapes, with random weights (default: "
+              "wan2.1-1.3b)"},
+     &BenchOptions::like},
+    {{.name = "size", .value = "WxH", .group = kGroup, .help = "frame size (default: the model's)"},
+     &BenchOptions::size},
+    {{.name = "frames",
+      .value = "N",
+      .group = kGroup,
+      .help = "frames of the clip (default: the model's)",
+      .lowest = 1},
+     &BenchOptions::frames},
+    {{.name = "layers",
+      .value = "N",
+      .group = kGroup,
+      .help = "layers of the transformer (default: all)",
+      .lowest = 1},
+     &BenchOptions::layers},
+    {{.name = "text-tokens",
+      .value = "N",
+      .group = kGroup,
+      .help = "tokens of the prompt (default: 512)",
+      .lowest = 1,
+      .highest = 512},
+     &BenchOptions::text_tokens},
+    {{.name = "attention",
+      .value = "KIND",
+      .group = kGroup,
+      .help = "dense, psa[:PRESET] or block-sparse[:PRESET] (default: dense)"},
+     &BenchOptions::attention},
+    {{.name = "rounds",
+      .value = "N",
+      .group = kGroup,
+      .help = "timed rounds of each part (default: 10)",
+      .lowest = 1,
+      .highest = 10000},
+     &BenchOptions::rounds},
+    {{.name = "device", .value = "NAME", .group = kGroup, .help = "auto, cpu, cuda or cuda:N"},
+     &BenchOptions::device},
+    {{.name = "dtype", .value = "NAME", .group = kGroup, .help = "f32, bf16 or f16"},
+     &BenchOptions::dtype},
+    {{.name = "threads",
+      .value = "N",
+      .group = kGroup,
+      .help = "CPU threads (default: all)",
+      .lowest = 1,
+      .highest = 1024},
+     &BenchOptions::threads},
+    {{.name = "output", .letter = 'o', .value = "FILE", .group = kGroup, .help = "results as JSON"},
+     &BenchOptions::output},
+    {{.name = "overwrite", .group = kGroup, .help = "replace an existing file"},
+     &BenchOptions::overwrite},
+    {{.name = "help", .letter = 'h', .group = kGroup, .help = "this page"}, &BenchOptions::help},
+});
+
+struct Part {
+  const char* name;
+  engine::Measurement (*measure)(Context&, const engine::BenchmarkRequest&);
+};
+constexpr std::array kParts = {
+    Part{"attention", &engine::measure_attention},
+    Part{"forward", &engine::measure_forward},
+    Part{"text", &engine::measure_text},
+    Part{"decode", &engine::measure_decode},
+};
+
+engine::BenchmarkRequest request_of(const BenchOptions& options) {
+  engine::BenchmarkRequest request;
+  const std::string like = options.like.value_or("wan2.1-1.3b");
+  request.model = like == "default" ? engine::read_model_config(default_model_directory())
+                                    : engine::known_model(like);
+  const engine::GenerationDefaults& defaults = request.model.defaults;
+  const FrameSize size = options.size.value_or(FrameSize{defaults.width, defaults.height});
+  request.width = size.width;
+  request.height = size.height;
+  request.num_frames = options.frames.value_or(defaults.num_frames);
+  const std::int64_t step = 2 * request.model.vae.spatial_stride();
+  PSAGEN_CHECK(
+      size.width > 0 && size.height > 0 && size.width % step == 0 && size.height % step == 0,
+      ErrorCode::kInvalidArgument, "--size ", to_text(size), ": wanted multiples of ", step);
+  const std::int64_t stride = request.model.vae.temporal_stride();
+  PSAGEN_CHECK((request.num_frames - 1) % stride == 0, ErrorCode::kInvalidArgument, "--frames ",
+               request.num_frames, ": wanted a multiple of ", stride, " and one more");
+  request.attention = engine::parse_attention(options.attention.value_or("dense"));
+  request.num_layers = options.layers.value_or(0);
+  request.num_text_tokens = options.text_tokens.value_or(defaults.max_text_tokens);
+  request.rounds = static_cast<int>(options.rounds.value_or(request.rounds));
+  return request;
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+Json to_json(const engine::Measurement& m) {
+  const auto [low, high] = std::minmax_element(m.seconds.begin(), m.seconds.end());
+  Json zones = Json::array();
+  for (const engine::ZoneTime& zone : m.zones)
+    zones.push_back({{"zone", zone.zone}, {"calls", zone.calls}, {"ms", zone.seconds * 1e3}});
+  Json rounds = Json::array();
+  for (const double seconds : m.seconds) rounds.push_back(seconds * 1e3);
+  return {{"part", m.part},
+          {"shape", m.shape},
+          {"median_ms", median(m.seconds) * 1e3},
+          {"least_ms", *low * 1e3},
+          {"most_ms", *high * 1e3},
+          {"rounds_ms", rounds},
+          {"tflops", m.flops / median(m.seconds) / 1e12},
+          {"peak_bytes", m.peak_bytes},
+          {"zones_without_overlap", zones}};
+}
+
+std::string row(const engine::Measurement& m) {
+  std::ostringstream text;
+  text << std::left << std::setw(10) << m.part << std::right << std::fixed << std::setprecision(3)
+       << std::setw(11) << median(m.seconds) * 1e3 << " ms  ";
+  if (m.flops > 0)
+    text << std::setprecision(1) << std::setw(7) << m.flops / median(m.seconds) / 1e12
+         << " TFLOP/s  ";
+  text << m.shape << "\n";
+  for (const engine::ZoneTime& zone : m.zones)
+    text << "    " << std::left << std::setw(20) << zone.zone << std::right << std::setprecision(3)
+         << std::setw(11) << zone.seconds * 1e3 << " ms in " << zone.calls << " calls\n";
+  return text.str();
+}
+
+// The word before the flags: one part, or "all".
+std::vector<Part> chosen_parts(const std::string& word) {
+  std::vector<std::string> names = {"all"};
+  std::vector<Part> parts;
+  for (const Part& part : kParts) {
+    names.emplace_back(part.name);
+    if (word == "all" || word == part.name) parts.push_back(part);
+  }
+  PSAGEN_CHECK(!parts.empty(), ErrorCode::kInvalidArgument, "unknown benchmark '", word, "'",
+               engine::name_suggestion(word, names));
+  return parts;
+}
+
+}  // namespace
+
+void run_bench(std::span<const std::string> arguments, Invocation& invocation) {
+  const Table<BenchOptions> table = kTable;
+  const bool has_word = !arguments.empty() && !arguments[0].starts_with("-");
+  const BenchOptions options = parse_flags(table, arguments.subspan(has_word ? 1 : 0));
+  if (options.help.value_or(false)) {
+    return invocation.console.page(
+        "psa-gen bench [all|attention|forward|text|decode] times the parts of a model.\n\n"
+        "Below each time: where it goes, measured with every op waited for.\n" +
+        flag_section(field_texts(table)));
+  }
+  const std::vector<Part> parts = chosen_parts(has_word ? arguments[0] : "all");
+  const engine::BenchmarkRequest request = request_of(options);
+  std::optional<DType> dtype;
+  if (options.dtype) dtype = engine::parse_compute_dtype(*options.dtype);
+  const engine::DeviceChoice device = engine::parse_device(options.device.value_or("auto"));
+  if (options.output) engine::check_new_file(*options.output, options.overwrite.value_or(false));
+
+  Json results = Json::array();
+  std::string page;
+  std::string device_text;
+  for (const Part& part : parts) {
+    // A context each, so that one part's memory is not the next one's.
+    const std::unique_ptr<Context> context =
+        engine::open_context(device, dtype, static_cast<int>(options.threads.value_or(0)));
+    device_text =
+        concat(engine::device_description(*context), ", ", dtype_name(context->compute_dtype()));
+    const engine::Measurement measurement = part.measure(*context, request);
+    results.push_back(to_json(measurement));
+    page += row(measurement);
+  }
+  invocation.console.page(concat(request.model.name, " on ", device_text, "\n") + page);
+  if (!options.output) return;
+  const Json object = {{"program", "psa-gen bench"},
+                       {"version", program_version()},
+                       {"commit", program_commit()},
+                       {"device", device_text},
+                       {"like", request.model.name},
+                       {"size", concat(request.width, "x", request.height)},
+                       {"frames", request.num_frames},
+                       {"attention", request.attention.spec},
+                       {"results", results}};
+  engine::PartialFile file(*options.output);
+  file.append(object.dump(2));
+  file.append("\n");
+  file.commit(options.overwrite.value_or(false));
+}
+
+}  // namespace psagen::app

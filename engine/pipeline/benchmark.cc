@@ -1,0 +1,201 @@
+#include "engine/pipeline/benchmark.h"
+
+#include <chrono>
+#include <cmath>
+#include <functional>
+#include <memory>
+
+#include "engine/dit/dit.h"
+#include "engine/pipeline/initial_noise.h"
+#include "engine/text/umt5_encoder.h"
+#include "engine/vae/decoder.h"
+#include "engine/weights/random_weights.h"
+#include "kernels/backend.h"
+
+namespace psagen::engine {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+Measurement named(std::string part, std::string shape) {
+  Measurement measurement;
+  measurement.part = std::move(part);
+  measurement.shape = std::move(shape);
+  return measurement;
+}
+
+void wait_for(Context& context) {
+  if (context.runtime() != nullptr) context.runtime()->synchronize();
+}
+
+double seconds_of(Context& context, const std::function<void()>& run) {
+  wait_for(context);
+  const Clock::time_point start = Clock::now();
+  run();
+  wait_for(context);
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+std::vector<ZoneTime> zone_times(Context& context, const std::function<void()>& run) {
+  Profiler& profiler = context.profiler();
+  profiler.reset();
+  profiler.set_fence([&context] { wait_for(context); });
+  run();
+  profiler.set_fence({});
+  std::vector<ZoneTime> zones;
+  for (int i = 0; i < static_cast<int>(Zone::kCount); ++i) {
+    const Profiler::Entry& entry = profiler.entry(static_cast<Zone>(i));
+    if (entry.calls > 0)
+      zones.push_back({zone_name(static_cast<Zone>(i)), entry.calls, entry.seconds});
+  }
+  return zones;
+}
+
+void measure(Context& context, const BenchmarkRequest& request, const std::function<void()>& run,
+             Measurement& measurement) {
+  for (int i = 0; i < request.warmup_rounds; ++i) run();
+  for (int i = 0; i < request.rounds; ++i) measurement.seconds.push_back(seconds_of(context, run));
+  measurement.peak_bytes = context.allocator().peak_bytes();
+  measurement.zones = zone_times(context, run);
+}
+
+Tensor random_tensor(kernels::Ops& ops, DType dtype, const Shape& shape, std::uint64_t seed) {
+  std::vector<float> values(static_cast<std::size_t>(shape.num_elements()));
+  TorchCpuGenerator(seed).normal(values);
+  Tensor tensor(ops.context().allocator(), dtype, shape);
+  ops.copy(ConstTensorView(reinterpret_cast<const std::byte*>(values.data()), DType::kF32, shape,
+                           Device{}),
+           tensor);
+  wait_for(ops.context());
+  return tensor;
+}
+
+Shape latent_shape(const BenchmarkRequest& request) {
+  const VaeConfig& vae = request.model.vae;
+  return {1, request.model.transformer.in_channels,
+          (request.num_frames - 1) / vae.temporal_stride() + 1,
+          request.height / vae.spatial_stride(), request.width / vae.spatial_stride()};
+}
+
+double num_tokens(const BenchmarkRequest& request) {
+  const Shape latent = latent_shape(request);
+  return static_cast<double>(latent[2] * (latent[3] / 2) * (latent[4] / 2));
+}
+
+TransformerConfig transformer_of(const BenchmarkRequest& request) {
+  TransformerConfig config = request.model.transformer;
+  if (request.num_layers > 0) config.num_layers = request.num_layers;
+  return config;
+}
+
+// spec/wan 8, text keys and values left out: they are computed once per prompt.
+double forward_flops(const TransformerConfig& config, double tokens, double text_tokens) {
+  const double dim = static_cast<double>(config.dim());
+  const double layer = 4 * tokens * tokens * dim         // self-attention
+                       + 8 * tokens * dim * dim          // q, k, v, o
+                       + 4 * tokens * dim * dim          // cross-attention q, o
+                       + 4 * tokens * text_tokens * dim  // its scores and values
+                       + 4 * tokens * dim * static_cast<double>(config.ffn_dim);
+  return static_cast<double>(config.num_layers) * layer;
+}
+
+std::string tokens_text(double tokens, const TransformerConfig& config) {
+  return concat(static_cast<std::int64_t>(tokens), " tokens, ", config.num_attention_heads,
+                " heads of ", config.attention_head_dim);
+}
+
+}  // namespace
+
+Measurement measure_attention(Context& context, const BenchmarkRequest& request) {
+  const std::unique_ptr<kernels::Ops> ops = kernels::make_ops(context);
+  const TransformerConfig config = transformer_of(request);
+  const double tokens = num_tokens(request);
+  const Shape shape = {1, static_cast<std::int64_t>(tokens), config.num_attention_heads,
+                       config.attention_head_dim};
+  const DType dtype = context.compute_dtype();
+  const Tensor q = random_tensor(*ops, dtype, shape, 1), k = random_tensor(*ops, dtype, shape, 2),
+               v = random_tensor(*ops, dtype, shape, 3);
+  Tensor out(context.allocator(), dtype, shape);
+  const double scale = 1.0 / std::sqrt(static_cast<double>(config.attention_head_dim));
+  std::unique_ptr<kernels::PyramidSparseAttention> sparse;
+  if (request.attention.kind == AttentionKind::kPyramid)
+    sparse = std::make_unique<kernels::PyramidSparseAttention>(*ops, 1, shape[1], shape[2],
+                                                               shape[3], request.attention.psa);
+  Measurement measurement = named("attention", tokens_text(tokens, config));
+  measurement.flops = 4 * tokens * tokens * static_cast<double>(config.dim());
+  measure(
+      context, request,
+      [&] {
+        if (sparse)
+          sparse->forward(*ops, q, k, v, scale, 0, out);
+        else
+          ops->attention({.q = q, .k = k, .v = v, .scale = scale, .out = out});
+      },
+      measurement);
+  return measurement;
+}
+
+Measurement measure_forward(Context& context, const BenchmarkRequest& request) {
+  const std::unique_ptr<kernels::Ops> ops = kernels::make_ops(context);
+  const TransformerConfig config = transformer_of(request);
+  const Dit dit(config, Weights(std::make_shared<RandomWeights>(), context), *ops);
+  const Shape shape = latent_shape(request);
+  DitActivations activations(*ops, config, shape, request.attention);
+  const Tensor latent = random_tensor(*ops, DType::kF32, shape, 1);
+  Tensor velocity(context.allocator(), DType::kF32, shape);
+  const Tensor encoded = random_tensor(*ops, context.compute_dtype(),
+                                       {1, request.num_text_tokens, config.text_dim}, 2);
+  const TextContext text = dit.encode_text(*ops, encoded, request.num_text_tokens);
+  const double tokens = num_tokens(request);
+  Measurement measurement =
+      named("forward", concat(tokens_text(tokens, config), ", ", config.num_layers, " layers, ",
+                              request.num_text_tokens, " text tokens"));
+  measurement.flops = forward_flops(config, tokens, static_cast<double>(request.num_text_tokens));
+  // The last step of many: past every dense warm-up.
+  const StepPosition position = {.step = 49, .num_steps = 50};
+  measure(
+      context, request,
+      [&] { dit.forward(*ops, latent, 500.0, position, text, activations, velocity); },
+      measurement);
+  return measurement;
+}
+
+Measurement measure_text(Context& context, const BenchmarkRequest& request) {
+  const std::unique_ptr<kernels::Ops> ops = kernels::make_ops(context);
+  const TextEncoderConfig& config = request.model.text_encoder;
+  const Umt5Encoder encoder(
+      config, Weights(std::make_shared<RandomWeights>(), context, umt5_dtype(context)), *ops);
+  std::vector<std::vector<std::int32_t>> prompts(1);
+  for (std::int64_t i = 0; i < request.num_text_tokens; ++i)
+    prompts[0].push_back(static_cast<std::int32_t>(i * 37 % config.vocab_size));
+  Measurement measurement = named("text", concat(request.num_text_tokens, " tokens"));
+  const double rows = static_cast<double>(request.num_text_tokens);
+  const double d = static_cast<double>(config.d_model);
+  const double inner = static_cast<double>(config.num_heads * config.d_kv);
+  measurement.flops = static_cast<double>(config.num_layers) *
+                      (8 * rows * d * inner + 6 * rows * d * static_cast<double>(config.d_ff) +
+                       4 * rows * rows * inner);
+  measure(
+      context, request, [&] { encoder.encode(*ops, prompts); }, measurement);
+  return measurement;
+}
+
+Measurement measure_decode(Context& context, const BenchmarkRequest& request) {
+  const std::unique_ptr<kernels::Ops> ops = kernels::make_ops(context);
+  const VaeDecoder decoder(request.model.vae, Weights(std::make_shared<RandomWeights>(), context),
+                           *ops);
+  const Tensor latent = random_tensor(*ops, DType::kF32, latent_shape(request), 1);
+  Measurement measurement =
+      named("decode", concat(request.width, "x", request.height, "x", request.num_frames));
+  std::int64_t frames = 0;
+  measure(
+      context, request,
+      [&] { decoder.decode(*ops, latent, [&](ConstTensorView rgb) { frames += rgb.dim(0); }, {}); },
+      measurement);
+  const std::int64_t runs = request.warmup_rounds + request.rounds + 1;
+  PSAGEN_CHECK(frames == runs * request.num_frames, ErrorCode::kInternal, "the decoder gave ",
+               frames, " frames in ", runs, " runs, wanted ", runs * request.num_frames);
+  return measurement;
+}
+
+}  // namespace psagen::engine

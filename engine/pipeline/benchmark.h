@@ -1,0 +1,48 @@
+// Times of the parts of a model, with random weights: what `psa-gen bench` runs.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "engine/config/attention_config.h"
+#include "engine/config/model_config.h"
+#include "kernels/ops.h"
+
+namespace psagen::engine {
+
+struct ZoneTime {
+  std::string zone;
+  std::int64_t calls = 0;
+  double seconds = 0.0;
+};
+
+struct Measurement {
+  std::string part;             // "forward", "attention", ...
+  std::string shape;            // for people: "32760 tokens, 12 heads of 128, 30 layers"
+  std::vector<double> seconds;  // of each round, in the order they ran
+  double flops = 0.0;           // of one round; 2 per multiply-add, products only
+  std::size_t peak_bytes = 0;   // of device memory while it ran, weights included
+  std::vector<ZoneTime> zones;  // of one round more, in which no two ops overlap
+};
+
+struct BenchmarkRequest {
+  ModelConfig model;
+  AttentionConfig attention;
+  std::int64_t width = 832, height = 480, num_frames = 81;
+  std::int64_t num_layers = 0;  // of the transformer; 0 takes all of them
+  std::int64_t num_text_tokens = 512;
+  int warmup_rounds = 2;
+  int rounds = 10;
+};
+
+// One self-attention of the transformer, q, k and v given.
+Measurement measure_attention(Context& context, const BenchmarkRequest& request);
+// One forward of the transformer (no guidance).
+Measurement measure_forward(Context& context, const BenchmarkRequest& request);
+// The text encoder on one prompt.
+Measurement measure_text(Context& context, const BenchmarkRequest& request);
+// A whole decode, frames handed over to host memory.
+Measurement measure_decode(Context& context, const BenchmarkRequest& request);
+
+}  // namespace psagen::engine

@@ -1,0 +1,31 @@
+// From the device a user names to the context everything runs in.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "kernels/core/context.h"
+
+namespace psagen::engine {
+
+struct DeviceChoice {
+  Device device;
+  bool is_auto = true;  // the first GPU where there is one that can be used, else the CPU
+};
+
+// "auto", "cpu", "cuda" or "cuda:1". Throws Error(kInvalidArgument) naming anything else.
+DeviceChoice parse_device(const std::string& text);
+
+// "f32", "bf16" or "f16". Throws Error(kInvalidArgument) naming anything else.
+DType parse_compute_dtype(const std::string& text);
+
+// `dtype` left open is float32 on the CPU, bfloat16 on a GPU. Throws Error(kDevice) where a device
+// asked for by name cannot be used.
+std::unique_ptr<Context> open_context(const DeviceChoice& choice, std::optional<DType> dtype,
+                                      int num_threads);
+
+// "cpu", or "cuda:0 (NVIDIA H100 80GB HBM3)".
+std::string device_description(Context& context);
+
+}  // namespace psagen::engine

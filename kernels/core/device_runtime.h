@@ -1,0 +1,51 @@
+// One GPU as the rest of the program sees it: memory, the stream everything is queued on, and the
+// ops that queue. The CUDA module implements it (kernels/cuda); nothing here needs CUDA to compile.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "kernels/core/allocator.h"
+#include "kernels/core/tensor.h"
+
+namespace psagen {
+
+class Context;
+namespace kernels {
+class Ops;
+}
+
+struct DeviceInfo {
+  std::string name;            // as the driver says it
+  int compute_capability = 0;  // 90 for Hopper
+  int multiprocessors = 0;
+  std::size_t total_bytes = 0;
+  std::size_t free_bytes = 0;  // now, memory the allocator keeps for reuse counted as free
+};
+
+class DeviceRuntime {
+ public:
+  virtual ~DeviceRuntime() = default;
+
+  virtual DeviceInfo info() const = 0;
+  // Device memory, ordered by the stream: what is given back is used again by later work only.
+  virtual Allocator& allocator() = 0;
+  // Page-locked host memory, which the device copies to and from while other work runs.
+  virtual Allocator& pinned_allocator() = 0;
+  virtual std::unique_ptr<kernels::Ops> make_ops(Context& context) = 0;
+
+  // Queues a copy of contiguous host memory, converting the element type on the way (F32, BF16 and
+  // F16 among each other, else equal types). The host memory may be changed once the call returns.
+  virtual void upload(ConstTensorView host, TensorView device) = 0;
+  // Queues a copy into page-locked memory; the bytes are there once its ticket was waited for.
+  virtual std::uint64_t download(ConstTensorView device, TensorView pinned) = 0;
+  // A ticket for everything queued so far.
+  virtual std::uint64_t mark() = 0;
+  virtual void wait(std::uint64_t ticket) = 0;
+  // Waits for everything queued so far. Throws Error(kDevice) where any of it failed.
+  virtual void synchronize() = 0;
+};
+
+}  // namespace psagen

@@ -1,0 +1,283 @@
+#include "kernels/cuda/convolution_plans.h"
+
+#include <algorithm>
+
+#include "kernels/cuda/cuda_check.h"
+
+namespace psagen::kernels::cuda {
+namespace {
+
+constexpr int kPlansTried = 8;
+constexpr std::size_t kMostWorkspace = std::size_t{64} << 20;  // or a little more than y
+
+bool is_aligned(const void* pointer) {
+  constexpr std::uintptr_t kAlignment = 16;
+  return reinterpret_cast<std::uintptr_t>(pointer) % kAlignment == 0;
+}
+
+// The problem as cuDNN sees it, frames of the context counted as frames of x.
+ConvolutionSpec spec_of(const ConvolutionProblem& problem) {
+  const std::int64_t before = problem.kernel_t - 1, pad = (problem.kernel_s - 1) / 2;
+  const bool has_context = problem.context != nullptr;
+  ConvolutionSpec spec;
+  spec.dtype = problem.dtype;
+  spec.in_channels = problem.in_channels;
+  spec.out_channels = problem.out_channels;
+  spec.in = {problem.frames + (has_context ? before : 0), problem.height, problem.width};
+  spec.kernel = {problem.kernel_t, problem.kernel_s, problem.kernel_s};
+  spec.pad_before = {has_context ? 0 : before, pad, pad};
+  spec.pad_after = {0, pad, pad};
+  spec.residual = problem.residual.data != nullptr;
+  return spec;
+}
+
+// One of the four pixels (row a, column b) that doubling makes of each; see pack_doubling_filters.
+ConvolutionSpec doubling_spec(const ConvolutionProblem& problem, int a, int b) {
+  ConvolutionSpec spec = spec_of(problem);
+  spec.kernel = {1, 2, 2};
+  spec.pad_before = {0, 1 - a, 1 - b};
+  spec.pad_after = {0, a, b};
+  spec.spread = true;
+  return spec;
+}
+
+// What calls that may share an engine have in common: not how many frames they got, from where, and
+// what is added.
+ConvolutionSpec layer_of(ConvolutionSpec spec) {
+  spec.in[0] = spec.pad_before[0] = 0;
+  spec.residual = false;
+  return spec;
+}
+
+// cuDNN computes a `spread` y in workspace memory first.
+std::size_t most_workspace(const ConvolutionSpec& spec) {
+  const auto out = spec.out();
+  const std::int64_t bytes = out[0] * out[1] * out[2] * spec.out_channels *
+                             static_cast<std::int64_t>(dtype_size(spec.dtype));
+  return std::max(kMostWorkspace, static_cast<std::size_t>(bytes) + kMostWorkspace / 8);
+}
+
+class Timer {
+ public:
+  explicit Timer(cudaStream_t stream) : stream_(stream) {
+    for (cudaEvent_t& event : events_) PSAGEN_CUDA(cudaEventCreate(&event));
+  }
+  ~Timer() {
+    for (cudaEvent_t event : events_) cudaEventDestroy(event);
+  }
+  Timer(const Timer&) = delete;
+  Timer& operator=(const Timer&) = delete;
+
+  // Of the second of two runs: the first loads the kernel.
+  float milliseconds(const std::function<void()>& run) {
+    run();
+    PSAGEN_CUDA(cudaEventRecord(events_[0], stream_));
+    run();
+    PSAGEN_CUDA(cudaEventRecord(events_[1], stream_));
+    PSAGEN_CUDA(cudaEventSynchronize(events_[1]));
+    float result = 0.0f;
+    PSAGEN_CUDA(cudaEventElapsedTime(&result, events_[0], events_[1]));
+    return result;
+  }
+
+ private:
+  cudaStream_t stream_;
+  std::array<cudaEvent_t, 2> events_{};
+};
+
+}  // namespace
+
+void compute_without_cudnn(CudaRuntime& runtime, const ConvolutionProblem& problem) {
+  if (implicit_conv3d_takes(problem)) return implicit_conv3d(runtime, problem);
+  direct_conv3d(runtime, problem);
+}
+
+bool cudnn_takes(const ConvolutionProblem& problem) {
+  constexpr int kChannelStep = 8;  // what fills 16 bytes
+  return (problem.dtype == DType::kBF16 || problem.dtype == DType::kF16) &&
+         problem.in_channels % kChannelStep == 0 && problem.out_channels % kChannelStep == 0 &&
+         problem.y.dtype == problem.dtype &&
+         (problem.residual.data == nullptr || problem.residual.dtype == problem.dtype) &&
+         (!problem.upsample || (problem.kernel_t == 1 && problem.kernel_s == 3)) &&
+         is_aligned(problem.x) && is_aligned(problem.context) && is_aligned(problem.y.data) &&
+         is_aligned(problem.residual.data);
+}
+
+ConvolutionPlans::Impl::~Impl() {
+  plans.clear();
+  if (handle != nullptr) cudnn->destroy(handle);
+}
+
+bool ConvolutionPlans::Impl::has_cudnn() {
+  if (looked_for_cudnn) return handle != nullptr;
+  looked_for_cudnn = true;
+  cudnn = CudnnLibrary::open();
+  if (cudnn == nullptr) return false;
+  if (cudnn->create(&handle) != CUDNN_STATUS_SUCCESS) {
+    handle = nullptr;
+    return false;
+  }
+  if (cudnn->set_stream(handle, runtime.stream()) == CUDNN_STATUS_SUCCESS) return true;
+  cudnn->destroy(handle);
+  handle = nullptr;
+  return false;
+}
+
+// Running twice must do no harm, and nothing can be waited for while the stream is recorded.
+bool ConvolutionPlans::Impl::may_measure(const ConvolutionProblem& problem) const {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  PSAGEN_CUDA(cudaStreamIsCapturing(runtime.stream(), &status));
+  return status == cudaStreamCaptureStatusNone && problem.residual.data != problem.y.data;
+}
+
+cudnnStatus_t ConvolutionPlans::Impl::try_plan(const CudnnPlan& plan,
+                                               const ConvolutionPointers& pointers,
+                                               Workspace& workspace) {
+  constexpr std::uintptr_t kWorkspaceAlignment = 256;
+  Workspace::Scope memory(workspace);
+  const auto taken = reinterpret_cast<std::uintptr_t>(
+      memory.take<std::byte>(plan.workspace_bytes() + kWorkspaceAlignment));
+  const std::uintptr_t aligned =
+      (taken + kWorkspaceAlignment - 1) / kWorkspaceAlignment * kWorkspaceAlignment;
+  return plan.execute(pointers, reinterpret_cast<void*>(aligned));
+}
+
+void ConvolutionPlans::Impl::execute(const CudnnPlan& plan, const ConvolutionPointers& pointers,
+                                     Workspace& workspace) {
+  const cudnnStatus_t status = try_plan(plan, pointers, workspace);
+  PSAGEN_CHECK(status == CUDNN_STATUS_SUCCESS, ErrorCode::kDevice,
+               "cuDNN: ", cudnn->error_string(status), " (convolution)");
+}
+
+ConvolutionPlans::Impl::Plan ConvolutionPlans::Impl::plan_for(const ConvolutionSpec& spec,
+                                                              bool measure,
+                                                              const ConvolutionPointers& pointers,
+                                                              Workspace& workspace,
+                                                              const std::function<void()>& own) {
+  if (const auto found = plans.find(spec); found != plans.end()) return found->second;
+  Plan plan;
+  const auto choice = choices.find(layer_of(spec));
+  const bool is_known = choice != choices.end();
+  if (is_known && choice->second.has_value())
+    plan = plan_of_choice(*cudnn, handle, spec, *choice->second);
+  if (plan != nullptr && plan->workspace_bytes() > most_workspace(spec)) plan = nullptr;
+  const bool is_own = is_known && !choice->second.has_value();
+  if (plan == nullptr && !is_own) {
+    const std::vector<Plan> candidates =
+        propose_plans(*cudnn, handle, spec, most_workspace(spec), kPlansTried);
+    if (measure && !is_known) {
+      plan = fastest(candidates, pointers, workspace, own);
+      choices.emplace(layer_of(spec),
+                      plan == nullptr ? std::nullopt : std::optional(plan->choice()));
+    } else if (!candidates.empty()) {
+      plan = candidates.front();
+    }
+  }
+  plans.emplace(spec, plan);
+  return plan;
+}
+
+// Candidates come in the order the heuristics trust them: a later one must be clearly faster.
+ConvolutionPlans::Impl::Plan ConvolutionPlans::Impl::fastest(const std::vector<Plan>& candidates,
+                                                             const ConvolutionPointers& pointers,
+                                                             Workspace& workspace,
+                                                             const std::function<void()>& own) {
+  constexpr float kClearly = 0.97f;
+  Timer timer(runtime.stream());
+  Plan best;
+  float best_time = 0.0f;
+  for (const Plan& plan : candidates) {
+    bool good = true;
+    const float time = timer.milliseconds(
+        [&] { good = good && try_plan(*plan, pointers, workspace) == CUDNN_STATUS_SUCCESS; });
+    if (!good || (best != nullptr && time >= kClearly * best_time)) continue;
+    best = plan;
+    best_time = time;
+  }
+  if (best == nullptr || !own) return best;
+  return timer.milliseconds(own) < kClearly * best_time ? nullptr : best;
+}
+
+const void* ConvolutionPlans::Impl::joined_frames(const ConvolutionProblem& problem,
+                                                  Workspace::Scope& memory) {
+  if (problem.context == nullptr) return problem.x;
+  const std::size_t frame =
+      static_cast<std::size_t>(problem.height) * static_cast<std::size_t>(problem.width) *
+      static_cast<std::size_t>(problem.in_channels) * dtype_size(problem.dtype);
+  const std::size_t before = frame * static_cast<std::size_t>(problem.kernel_t - 1);
+  // Frames that lie behind their context need no copy.
+  if (static_cast<const std::byte*>(problem.context) + before == problem.x) return problem.context;
+  const std::size_t bytes = frame * static_cast<std::size_t>(problem.frames);
+  std::byte* const joined = memory.take<std::byte>(before + bytes);
+  PSAGEN_CUDA(
+      cudaMemcpyAsync(joined, problem.context, before, cudaMemcpyDeviceToDevice, runtime.stream()));
+  PSAGEN_CUDA(cudaMemcpyAsync(joined + before, problem.x, bytes, cudaMemcpyDeviceToDevice,
+                              runtime.stream()));
+  return joined;
+}
+
+bool ConvolutionPlans::Impl::compute_by_cudnn(const ConvolutionProblem& problem,
+                                              const CudnnFilters& filters, Workspace& workspace) {
+  if (!has_cudnn()) return false;
+  if (problem.upsample) return compute_doubled(problem, filters, workspace);
+  const ConvolutionSpec spec = spec_of(problem);
+  const auto known = plans.find(spec);
+  if (known != plans.end() && known->second == nullptr) return false;
+  Workspace::Scope memory(workspace);
+  const ConvolutionPointers pointers{.x = joined_frames(problem, memory),
+                                     .weight = problem.weight,
+                                     .bias = filters.rounded_bias,
+                                     .residual = problem.residual.data,
+                                     .y = problem.y.data};
+  const Plan plan = plan_for(spec, may_measure(problem), pointers, workspace,
+                             [&] { compute_without_cudnn(runtime, problem); });
+  if (plan == nullptr) return false;
+  execute(*plan, pointers, workspace);
+  return true;
+}
+
+bool ConvolutionPlans::Impl::compute_doubled(const ConvolutionProblem& problem,
+                                             const CudnnFilters& filters, Workspace& workspace) {
+  const ConvolutionSpec layer = layer_of(spec_of(problem));
+  const auto known = doubling_by_cudnn.find(layer);
+  if (known != doubling_by_cudnn.end() && !known->second) return false;
+
+  const auto element = static_cast<std::int64_t>(dtype_size(problem.dtype));
+  const std::int64_t pixel_bytes = problem.out_channels * element;
+  const std::int64_t filter_bytes = 4 * pixel_bytes * problem.stored_channels;
+  const bool measure = may_measure(problem);
+  std::array<Plan, 4> parts;
+  std::array<ConvolutionPointers, 4> pointers;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const int a = static_cast<int>(i) / 2, b = static_cast<int>(i) % 2;
+    const std::int64_t offset = (a * std::int64_t{2} * problem.width + b) * pixel_bytes;
+    pointers[i].x = problem.x;
+    pointers[i].weight = static_cast<const std::byte*>(filters.doubling_filters) +
+                         static_cast<std::int64_t>(i) * filter_bytes;
+    pointers[i].bias = filters.rounded_bias;
+    if (problem.residual.data != nullptr)
+      pointers[i].residual = static_cast<const std::byte*>(problem.residual.data) + offset;
+    pointers[i].y = static_cast<std::byte*>(problem.y.data) + offset;
+    parts[i] = plan_for(doubling_spec(problem, a, b), measure, pointers[i], workspace, nullptr);
+    if (parts[i] == nullptr) return false;
+  }
+  const auto compute = [&] {
+    for (std::size_t i = 0; i < parts.size(); ++i) execute(*parts[i], pointers[i], workspace);
+  };
+  if (measure && known == doubling_by_cudnn.end()) {
+    Timer timer(runtime.stream());
+    const float time = timer.milliseconds(compute);
+    const bool is_faster =
+        time <= timer.milliseconds([&] { compute_without_cudnn(runtime, problem); });
+    doubling_by_cudnn.emplace(layer, is_faster);
+    if (!is_faster) return false;
+  }
+  compute();
+  return true;
+}
+
+ConvolutionPlans::ConvolutionPlans(CudaRuntime& runtime) : impl_(std::make_unique<Impl>(runtime)) {}
+
+ConvolutionPlans::~ConvolutionPlans() = default;
+
+}  // namespace psagen::kernels::cuda

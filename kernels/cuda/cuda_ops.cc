@@ -1,0 +1,92 @@
+#include "kernels/cuda/cuda_ops.h"
+
+#include "kernels/cuda/conv3d.h"
+#include "kernels/cuda/dense_attention/dense_attention.h"
+#include "kernels/cuda/elementwise.h"
+#include "kernels/cuda/linear.h"
+#include "kernels/cuda/nonfinite.h"
+#include "kernels/cuda/norm.h"
+#include "kernels/cuda/rearrange.h"
+#include "kernels/psa/psa_args.h"
+
+namespace psagen::kernels {
+
+CudaOps::CudaOps(Context& context, cuda::CudaRuntime& runtime)
+    : Ops(context),
+      runtime_(runtime),
+      linear_plans_(std::make_unique<cuda::LinearPlans>(runtime)),
+      convolution_plans_(std::make_unique<cuda::ConvolutionPlans>(runtime)) {}
+
+CudaOps::~CudaOps() = default;
+
+void CudaOps::do_linear(const LinearArgs& args) {
+  cuda::linear(runtime_, context().workspace(), *linear_plans_, args);
+}
+
+void CudaOps::do_rms_norm(const RmsNormArgs& args) { cuda::rms_norm(runtime_, args); }
+
+void CudaOps::do_layer_norm(const LayerNormArgs& args) { cuda::layer_norm(runtime_, args); }
+
+void CudaOps::do_residual_norm(const ResidualNormArgs& args) {
+  cuda::residual_norm(runtime_, args);
+}
+
+void CudaOps::do_rms_norm_rope(const RmsNormRopeArgs& args) { cuda::rms_norm_rope(runtime_, args); }
+
+void CudaOps::do_gelu_gate(const GeluGateArgs& args) { cuda::gelu_gate(runtime_, args); }
+
+void CudaOps::do_activate(ConstTensorView x, Activation activation, TensorView y) {
+  cuda::activate(runtime_, x, activation, y);
+}
+
+void CudaOps::do_embedding(const EmbeddingArgs& args) {
+  cuda::embedding(runtime_, context().workspace(), args);
+}
+
+void CudaOps::do_attention(const AttentionArgs& args) {
+  cuda::dense_attention(runtime_, context().workspace(), *linear_plans_, args);
+}
+
+std::unique_ptr<PackedConv3d> CudaOps::do_pack_conv3d(const PackConv3dArgs& args) {
+  return cuda::pack_conv3d(runtime_, context(), args);
+}
+
+void CudaOps::do_conv3d(const Conv3dArgs& args) {
+  cuda::conv3d(runtime_, context().workspace(), *convolution_plans_, args);
+}
+
+void CudaOps::do_channel_norm(const ChannelNormArgs& args) { cuda::channel_norm(runtime_, args); }
+
+void CudaOps::do_patchify(const PatchifyArgs& args) { cuda::patchify(runtime_, args); }
+
+void CudaOps::do_unpatchify(const UnpatchifyArgs& args) { cuda::unpatchify(runtime_, args); }
+
+void CudaOps::do_linear_combination(std::span<const LinearTerm> terms, TensorView y) {
+  cuda::linear_combination(runtime_, terms, y);
+}
+
+void CudaOps::do_copy(ConstTensorView x, TensorView y) { cuda::copy(runtime_, x, y); }
+
+void CudaOps::do_to_rgb8(const ToRgb8Args& args) { cuda::to_rgb8(runtime_, args); }
+
+void CudaOps::do_count_nonfinite(ConstTensorView x, TensorView counter) {
+  cuda::count_nonfinite(runtime_, x, counter);
+}
+
+namespace {
+
+[[noreturn]] void refuse_sparse_attention() {
+  throw Error(ErrorCode::kUnsupported,
+              "pyramid sparse attention runs on the CPU only so far; use --attention dense or "
+              "--device cpu");
+}
+
+}  // namespace
+
+void CudaOps::do_build_pyramid(const BuildPyramidArgs&) { refuse_sparse_attention(); }
+
+void CudaOps::do_select_blocks(const SelectBlocksArgs&) { refuse_sparse_attention(); }
+
+void CudaOps::do_sparse_attention(const SparseAttentionArgs&) { refuse_sparse_attention(); }
+
+}  // namespace psagen::kernels

@@ -1,0 +1,69 @@
+// One GPU: its stream, memory, library handles and facts. Everything an op of this back end needs
+// beside its arguments; no op has a handle or a stream of its own.
+#pragma once
+
+#include <cublasLt.h>
+#include <cuda_runtime.h>
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "kernels/core/context.h"
+#include "kernels/core/device_runtime.h"
+
+namespace psagen::kernels::cuda {
+
+class CudaRuntime final : public DeviceRuntime {
+ public:
+  // Throws Error(kDevice) where options.device.index names no GPU of compute capability 8.0 or
+  // more.
+  explicit CudaRuntime(const ContextOptions& options);
+  ~CudaRuntime() override;
+
+  DeviceInfo info() const override;
+  Allocator& allocator() override { return *allocator_; }
+  Allocator& pinned_allocator() override { return *pinned_; }
+  std::unique_ptr<Ops> make_ops(Context& context) override;
+  void upload(ConstTensorView host, TensorView device) override;
+  std::uint64_t download(ConstTensorView device, TensorView pinned) override;
+  std::uint64_t mark() override;
+  void wait(std::uint64_t ticket) override;
+  void synchronize() override;
+
+  cudaStream_t stream() const { return stream_; }
+  cublasLtHandle_t cublas() const { return cublas_; }
+  int multiprocessors() const { return properties_.multiProcessorCount; }
+  int compute_capability() const { return properties_.major * 10 + properties_.minor; }
+  std::size_t l2_bytes() const { return static_cast<std::size_t>(properties_.l2CacheSize); }
+  // Whether the kernels written for compute capability 9.0a are to be used.
+  bool use_hopper_kernels() const {
+    return compute_capability() == 90 && !options_.portable_kernels;
+  }
+
+ private:
+  // Page-locked memory through which pageable host memory reaches the device, in turns.
+  struct Staging {
+    static constexpr int kSlots = 4;
+    static constexpr std::size_t kBytes = std::size_t{32} << 20;
+    std::array<std::byte*, kSlots> slots{};
+    std::array<cudaEvent_t, kSlots> copied{};
+    int next = 0;
+  };
+  static constexpr int kTickets = 8;
+
+  ContextOptions options_;
+  cudaDeviceProp properties_{};
+  cudaStream_t stream_ = nullptr;
+  cudaStream_t copy_stream_ = nullptr;  // uploads and downloads beside the computation
+  cublasLtHandle_t cublas_ = nullptr;
+  std::unique_ptr<Allocator> allocator_;
+  std::unique_ptr<Allocator> pinned_;
+  Staging staging_;
+  cudaEvent_t order_ = nullptr;  // between the two streams
+  std::array<cudaEvent_t, kTickets> tickets_{};
+  std::uint64_t next_ticket_ = 0;
+};
+
+}  // namespace psagen::kernels::cuda

@@ -1,0 +1,83 @@
+// Tiles, shared memory and arguments of the Hopper kernel.
+#pragma once
+
+#include <cuda.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/cuda/dense_attention/fused_attention.h"
+
+namespace psagen::kernels::cuda {
+
+// A box of a tensor map: 64 columns (the 128 bytes of a swizzled row) of some rows.
+inline constexpr int kBoxColumns = 64;
+
+template <typename T, int kHeadDimension, bool kHasKeyWeights>
+struct HopperTraits {
+  using Element = T;
+  static constexpr int kHeadDim = kHeadDimension;
+  static constexpr bool kKeyWeights = kHasKeyWeights;
+
+  // 128 x 128: two warpgroups of 64 queries; scores 64, probabilities 32 and sums of values
+  // kHeadDim / 2 registers a thread.
+  static constexpr int kQueries = kFusedQueries;
+  static constexpr int kKeys = 128;
+  static constexpr int kStages = kHeadDim == 64 ? 4 : 2;  // of keys, and of values
+  static constexpr int kScores = kKeys / 2;
+  static constexpr int kSums = kHeadDim / 2;
+
+  // Warpgroup 0 loads, 1 and 2 compute. The block owns what it was launched with, 384 x 168
+  // registers: claiming more than 40 and 232 leave would wait for ever.
+  static constexpr int kConsumers = 2;
+  static constexpr int kThreads = 128 * (1 + kConsumers);
+  static constexpr int kProducerRegisters = 40;
+  static constexpr int kConsumerRegisters = 232;
+  static_assert(kProducerRegisters + kConsumers * kConsumerRegisters <=
+                65536 / kThreads / 8 * 8 * (1 + kConsumers));
+
+  static constexpr int kBoxes = kHeadDim / kBoxColumns;
+  static constexpr int kBoxBytes = kKeys * kBoxColumns * 2;
+  static constexpr int kTileBytes = kBoxes * kBoxBytes;  // of queries, keys or values
+  static_assert(kQueries == kKeys);
+
+  // Rows of the result that a warp stores at a time.
+  static constexpr int kStripeRows = 16;
+  static constexpr int kStripeBoxBytes = kStripeRows * kBoxColumns * 2;
+  static constexpr int kStripeBytes = kBoxes * kStripeBoxBytes;
+};
+
+// The swizzle is a function of the address, so every tile starts at a multiple of 1,024 bytes.
+template <typename Traits>
+struct HopperShared {
+  struct alignas(1024) Tile {
+    std::byte bytes[Traits::kTileBytes];
+  };
+  struct alignas(1024) Stripe {
+    std::byte bytes[Traits::kStripeBytes];
+  };
+  // A buffer is full when its bytes are there, empty when those that read it are done.
+  template <int kSlots>
+  struct Ring {
+    std::uint64_t full[kSlots];
+    std::uint64_t empty[kSlots];
+  };
+
+  Tile queries[2];
+  Tile keys[Traits::kStages];
+  Tile values[Traits::kStages];
+  Stripe out[4 * Traits::kConsumers];
+  Ring<2> job_ring;
+  Ring<2> query_ring;
+  Ring<Traits::kStages> key_ring;
+  Ring<Traits::kStages> value_ring;
+  int jobs[2];
+};
+
+struct HopperParams {
+  CUtensorMap q, k, v, out;  // [B, N, L, D]: boxes of kBoxColumns x 128 rows, of out x 16
+  FusedProblem problem;
+  int* next_job = nullptr;  // zero at the start
+};
+
+}  // namespace psagen::kernels::cuda

@@ -1,0 +1,35 @@
+# Finds nvcc and the CUDA toolkit where PSAGEN_CUDA asks for them: AUTO takes what is there, ON insists.
+# Sets PSAGEN_HAS_CUDA.
+set(PSAGEN_CUDA AUTO CACHE STRING "Build the CUDA back end: AUTO, ON or OFF")
+set(PSAGEN_CUDA_ARCHITECTURES 80-real 90 CACHE STRING
+  "Architectures of the portable kernels; the Hopper kernels are always for 90a")
+set(PSAGEN_HAS_CUDA OFF)
+if(PSAGEN_CUDA STREQUAL OFF)
+  return()
+endif()
+
+include(CheckLanguage)
+# Not on every machine's PATH though installed; an empty CMAKE_CUDA_ARCHITECTURES would mean 75 or so.
+if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
+  find_program(PSAGEN_NVCC nvcc HINTS /usr/local/cuda/bin)
+  if(PSAGEN_NVCC)
+    set(CMAKE_CUDA_COMPILER ${PSAGEN_NVCC})
+  endif()
+endif()
+set(CMAKE_CUDA_ARCHITECTURES ${PSAGEN_CUDA_ARCHITECTURES})
+check_language(CUDA)
+if(CMAKE_CUDA_COMPILER)
+  enable_language(CUDA)
+  find_package(CUDAToolkit 13)
+endif()
+if(CMAKE_CUDA_COMPILER AND CUDAToolkit_FOUND AND TARGET CUDA::cublasLt)
+  set(PSAGEN_HAS_CUDA ON)
+  # CMake 3.25 does not know nvcc's flag for C++20.
+  if(NOT DEFINED CMAKE_CUDA20_STANDARD_COMPILE_OPTION)
+    set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION "-std=c++20")
+    set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION "-std=c++20")
+  endif()
+elseif(PSAGEN_CUDA STREQUAL ON)
+  message(FATAL_ERROR "PSAGEN_CUDA is ON, but there is no CUDA toolkit 13 with nvcc and cuBLAS")
+endif()
+message(STATUS "CUDA back end: ${PSAGEN_HAS_CUDA}")
