@@ -32,6 +32,8 @@ struct BenchOptions {
   std::optional<std::int64_t> layers;
   std::optional<std::int64_t> text_tokens;
   std::optional<std::string> attention;
+  std::optional<std::int64_t> steps;
+  std::optional<std::string> video;
   std::optional<std::int64_t> rounds;
   std::optional<std::string> device;
   std::optional<std::string> dtype;
@@ -75,6 +77,18 @@ const auto kTable = std::to_array<Field<BenchOptions>>({
       .group = kGroup,
       .help = "dense, psa[:PRESET] or block-sparse[:PRESET] (default: dense)"},
      &BenchOptions::attention},
+    {{.name = "steps",
+      .value = "N",
+      .group = kGroup,
+      .help = "run: steps of the solver (default: the model's)",
+      .lowest = 1,
+      .highest = 1000},
+     &BenchOptions::steps},
+    {{.name = "video",
+      .value = "FILE",
+      .group = kGroup,
+      .help = "run: where its MP4 goes; replaced (default: psa-gen-bench.mp4)"},
+     &BenchOptions::video},
     {{.name = "rounds",
       .value = "N",
       .group = kGroup,
@@ -109,6 +123,7 @@ constexpr std::array kParts = {
     Part{"forward", &engine::measure_forward},
     Part{"text", &engine::measure_text},
     Part{"decode", &engine::measure_decode},
+    Part{"run", &engine::measure_run},
 };
 
 engine::BenchmarkRequest request_of(const BenchOptions& options) {
@@ -131,6 +146,8 @@ engine::BenchmarkRequest request_of(const BenchOptions& options) {
   request.attention = engine::parse_attention(options.attention.value_or("dense"));
   request.num_layers = options.layers.value_or(0);
   request.num_text_tokens = options.text_tokens.value_or(defaults.max_text_tokens);
+  request.num_steps = options.steps.value_or(defaults.num_steps);
+  request.video = options.video.value_or("psa-gen-bench.mp4");
   request.rounds = static_cast<int>(options.rounds.value_or(request.rounds));
   return request;
 }
@@ -178,7 +195,9 @@ std::vector<Part> chosen_parts(const std::string& word) {
   std::vector<Part> parts;
   for (const Part& part : kParts) {
     names.emplace_back(part.name);
-    if (word == "all" || word == part.name) parts.push_back(part);
+    // A whole run is minutes: only where it is asked for.
+    const bool is_whole = part.measure == &engine::measure_run;
+    if ((word == "all" && !is_whole) || word == part.name) parts.push_back(part);
   }
   PSAGEN_CHECK(!parts.empty(), ErrorCode::kInvalidArgument, "unknown benchmark '", word, "'",
                engine::name_suggestion(word, names));
@@ -193,7 +212,9 @@ void run_bench(std::span<const std::string> arguments, Invocation& invocation) {
   const BenchOptions options = parse_flags(table, arguments.subspan(has_word ? 1 : 0));
   if (options.help.value_or(false)) {
     return invocation.console.page(
-        "psa-gen bench [all|attention|forward|text|decode] times the parts of a model.\n\n"
+        "psa-gen bench [all|attention|forward|text|decode|run] times the parts of a model; run "
+        "makes "
+        "whole videos and is not in all.\n\n"
         "Below each time: where it goes, measured with every op waited for.\n" +
         flag_section(field_texts(table)));
   }

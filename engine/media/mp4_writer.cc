@@ -1,9 +1,12 @@
 // MP4 through FFmpeg's libraries. H.264 comes from libx264 where this FFmpeg has it, else MPEG-4
 // Part 2 from FFmpeg's own encoder. One encoder thread: x264's output depends on the number of
 // threads, and the same frames are to give the same bytes on any machine.
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "engine/media/ffmpeg_handles.h"
 #include "engine/media/frame_rate.h"
@@ -17,6 +20,7 @@ namespace psagen::engine {
 namespace {
 
 constexpr AVPixelFormat kPixelFormat = AV_PIX_FMT_YUV420P;
+constexpr std::size_t kReadPastEnd = 64;  // one AVX-512 register
 
 const AVCodec* choose_encoder(const std::string& name) {
   const AVCodec* encoder = avcodec_find_encoder_by_name(name.empty() ? "libx264" : name.c_str());
@@ -34,12 +38,15 @@ class Mp4Writer : public VideoWriter {
     open_encoder();
     open_container();
     open_converter();
+    rgb_.resize(static_cast<std::size_t>(options.width * options.height * 3) + kReadPastEnd);
   }
 
   void write(const Frame& frame) override {
     check_frame(frame, options_, num_written_);
     check(av_frame_make_writable(picture_.get()), "convert a frame for");
-    const std::uint8_t* source[] = {frame.rgb.data()};
+    // swscale reads a little past the last row, where page-locked memory may end.
+    std::copy(frame.rgb.begin(), frame.rgb.end(), rgb_.begin());
+    const std::uint8_t* source[] = {rgb_.data()};
     const int stride[] = {static_cast<int>(frame.width) * 3};
     sws_scale(converter_.get(), source, stride, 0, codec_->height, picture_->data,
               picture_->linesize);
@@ -176,6 +183,7 @@ class Mp4Writer : public VideoWriter {
   OutputFormatPtr container_;
   AVStream* stream_ = nullptr;  // the container's
   FfmpegPtr<AVFrame> picture_;
+  std::vector<std::uint8_t> rgb_;  // the frame, and room behind it
   FfmpegPtr<AVPacket> packet_;
   FfmpegPtr<SwsContext> converter_;
   std::int64_t num_written_ = 0;

@@ -1,16 +1,24 @@
 #include "engine/pipeline/benchmark.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <functional>
 #include <memory>
+#include <span>
+#include <utility>
 
 #include "engine/dit/dit.h"
+#include "engine/media/video_writer.h"
+#include "engine/pipeline/denoise_loop.h"
+#include "engine/pipeline/guided_model.h"
 #include "engine/pipeline/initial_noise.h"
 #include "engine/text/umt5_encoder.h"
 #include "engine/vae/decoder.h"
 #include "engine/weights/random_weights.h"
 #include "kernels/backend.h"
+#include "scheduler/guidance.h"
+#include "scheduler/solver.h"
 
 namespace psagen::engine {
 namespace {
@@ -104,6 +112,22 @@ std::string tokens_text(double tokens, const TransformerConfig& config) {
                 " heads of ", config.attention_head_dim);
 }
 
+std::vector<std::int32_t> token_ids(std::int64_t count, const TextEncoderConfig& config) {
+  std::vector<std::int32_t> ids;
+  for (std::int64_t i = 0; i < count; ++i)
+    ids.push_back(static_cast<std::int32_t>(i * 37 % config.vocab_size));
+  return ids;
+}
+
+void write_frames(ConstTensorView rgb, VideoWriter& writer) {
+  const std::size_t frame_bytes = rgb.num_bytes() / static_cast<std::size_t>(rgb.dim(0));
+  const std::span<const std::uint8_t> bytes(rgb.data<std::uint8_t>(), rgb.num_bytes());
+  for (std::int64_t t = 0; t < rgb.dim(0); ++t)
+    writer.write({.rgb = bytes.subspan(static_cast<std::size_t>(t) * frame_bytes, frame_bytes),
+                  .width = rgb.dim(2),
+                  .height = rgb.dim(1)});
+}
+
 }  // namespace
 
 Measurement measure_attention(Context& context, const BenchmarkRequest& request) {
@@ -165,9 +189,8 @@ Measurement measure_text(Context& context, const BenchmarkRequest& request) {
   const TextEncoderConfig& config = request.model.text_encoder;
   const Umt5Encoder encoder(
       config, Weights(std::make_shared<RandomWeights>(), context, umt5_dtype(context)), *ops);
-  std::vector<std::vector<std::int32_t>> prompts(1);
-  for (std::int64_t i = 0; i < request.num_text_tokens; ++i)
-    prompts[0].push_back(static_cast<std::int32_t>(i * 37 % config.vocab_size));
+  const std::vector<std::vector<std::int32_t>> prompts = {
+      token_ids(request.num_text_tokens, config)};
   Measurement measurement = named("text", concat(request.num_text_tokens, " tokens"));
   const double rows = static_cast<double>(request.num_text_tokens);
   const double d = static_cast<double>(config.d_model);
@@ -195,6 +218,58 @@ Measurement measure_decode(Context& context, const BenchmarkRequest& request) {
   const std::int64_t runs = request.warmup_rounds + request.rounds + 1;
   PSAGEN_CHECK(frames == runs * request.num_frames, ErrorCode::kInternal, "the decoder gave ",
                frames, " frames in ", runs, " runs, wanted ", runs * request.num_frames);
+  return measurement;
+}
+
+Measurement measure_run(Context& context, const BenchmarkRequest& request) {
+  const std::unique_ptr<kernels::Ops> ops = kernels::make_ops(context);
+  const auto random = std::make_shared<RandomWeights>();
+  const TextEncoderConfig& text_config = request.model.text_encoder;
+  const Umt5Encoder encoder(text_config, Weights(random, context, umt5_dtype(context)), *ops);
+  const Dit dit(transformer_of(request), Weights(random, context), *ops);
+  const VaeDecoder decoder(request.model.vae, Weights(random, context), *ops);
+  const std::vector<std::vector<std::int32_t>> prompts = {
+      token_ids(request.num_text_tokens, text_config), token_ids(16, text_config)};
+  const Shape shape = latent_shape(request);
+
+  const auto make_video = [&](std::int64_t num_steps) {
+    const std::vector<scheduler::StepPlan> plans =
+        scheduler::plan_steps(scheduler::SolverKind::kUniPC, num_steps, 3.0);
+    const std::vector<Tensor> encoded = encoder.encode(*ops, prompts);
+    const std::int64_t padded = std::max<std::int64_t>(request.num_text_tokens, 16);
+    const TextContext positive = dit.encode_text(*ops, encoded[0], padded);
+    const TextContext negative = dit.encode_text(*ops, encoded[1], padded);
+    Tensor latent = random_tensor(*ops, DType::kF32, shape, 1);
+    {
+      GuidedModel model(*ops, dit, shape, request.attention, scheduler::guidance_weights(5.0),
+                        positive, negative);
+      DenoiseLoop loop(*ops, shape, plans);
+      loop.run(*ops,
+               [&](std::int64_t step, const scheduler::StepPlan& plan, ConstTensorView sample,
+                   TensorView velocity) {
+                 model(*ops, sample, plan.timestep, {.step = step, .num_steps = num_steps},
+                       velocity);
+               },
+               latent, {});
+    }
+    context.workspace().trim();
+    VideoOptions options;
+    options.width = request.width;
+    options.height = request.height;
+    options.num_frames = request.num_frames;
+    options.overwrite = true;
+    const std::unique_ptr<VideoWriter> writer = open_mp4(request.video, options);
+    decoder.decode(*ops, latent, [&](ConstTensorView rgb) { write_frames(rgb, *writer); }, {});
+    writer->finish();
+    context.workspace().trim();
+  };
+  Measurement measurement =
+      named("run", concat(request.width, "x", request.height, "x", request.num_frames, ", ",
+                          request.num_steps, " steps with guidance"));
+  make_video(1);
+  for (int i = 0; i < request.rounds; ++i)
+    measurement.seconds.push_back(seconds_of(context, [&] { make_video(request.num_steps); }));
+  measurement.peak_bytes = context.allocator().peak_bytes();
   return measurement;
 }
 

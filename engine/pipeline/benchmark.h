@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,8 @@ struct BenchmarkRequest {
   std::int64_t width = 832, height = 480, num_frames = 81;
   std::int64_t num_layers = 0;  // of the transformer; 0 takes all of them
   std::int64_t num_text_tokens = 512;
+  std::int64_t num_steps = 50;  // of a whole run
+  std::filesystem::path video;  // where a whole run writes its MP4; replaced
   int warmup_rounds = 2;
   int rounds = 10;
 };
@@ -44,5 +47,8 @@ Measurement measure_forward(Context& context, const BenchmarkRequest& request);
 Measurement measure_text(Context& context, const BenchmarkRequest& request);
 // A whole decode, frames handed over to host memory.
 Measurement measure_decode(Context& context, const BenchmarkRequest& request);
+// From two prompts of text tokens to the finished MP4, guidance on, the model resident; a run of one
+// step warms up.
+Measurement measure_run(Context& context, const BenchmarkRequest& request);
 
 }  // namespace psagen::engine

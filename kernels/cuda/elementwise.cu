@@ -106,7 +106,7 @@ struct Rgb8Op {
       const float inside = fminf(fmaxf(values[j], -1.0f), 1.0f);
       levels.values[j] = static_cast<std::uint8_t>(__float2int_rn((inside + 1.0f) * 127.5f));
     }
-    *reinterpret_cast<Pack<std::uint8_t, N>*>(rgb + i) = levels;
+    store_pack(levels, rgb + i);
   }
 };
 

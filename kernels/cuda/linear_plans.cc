@@ -1,8 +1,8 @@
 // The first use of a shape asks cuBLASLt for algorithms and times them on the operands themselves;
 // the fastest is kept. Small products take the first one: timing them costs more than it saves.
 //
-// Algorithms that add partial sums in the type of the output are left out: a 16-bit result would be
-// rounded more than once.
+// Algorithms that add partial sums in the type of the output come last, where there are no others:
+// a 16-bit result is rounded more than once by them.
 #include "kernels/cuda/linear_plans.h"
 
 #include <algorithm>
@@ -248,6 +248,8 @@ bool multiply(LinearPlans& plans, Workspace& workspace, const MatrixProduct& pro
   if (is_unknown) {
     describe(product, plan);
     find_algorithms(runtime.cublas(), product, CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE, plan);
+    if (plan.algorithms.empty())
+      find_algorithms(runtime.cublas(), product, CUBLASLT_REDUCTION_SCHEME_MASK, plan);
   }
   if (plan.algorithms.empty()) return false;
   if (has_bias(product.epilogue)) set(plan, CUBLASLT_MATMUL_DESC_BIAS_POINTER, product.bias);

@@ -125,7 +125,7 @@ __global__ void __launch_bounds__(kThreads)
   Pack<To, kChunk> out;
 #pragma unroll
   for (int i = 0; i < kChunk; ++i) out.values[i] = converted<To>(in.values[i]);
-  *reinterpret_cast<Pack<To, kChunk>*>(y + to) = out;
+  store_pack(out, y + to);
 }
 
 // Dimension a has unit step in x, dimension b in y.

@@ -27,12 +27,28 @@ __device__ inline T narrow(float value) {
     return value;
 }
 
-// N consecutive elements, loaded and stored in accesses of up to 16 bytes; the address must be a
-// multiple of the access.
+// N consecutive elements, loaded and (to global memory) stored in accesses of up to 16 bytes; the
+// address must be a multiple of the access.
 template <typename T, int N>
 struct alignas(sizeof(T) * N > 16 ? 16 : sizeof(T) * N) Pack {
   T values[N];
 };
+
+// To global memory, in whole accesses: left to itself the compiler stores some packs element by
+// element (seen with nvcc 13.0 where stores of several types follow a branch).
+template <typename T, int N>
+__device__ inline void store_pack(const Pack<T, N>& pack, T* to) {
+  constexpr int kAccess = alignof(Pack<T, N>);
+  if constexpr (kAccess < 4) {
+    *reinterpret_cast<Pack<T, N>*>(to) = pack;
+  } else {
+    using Word =
+        std::conditional_t<kAccess == 16, uint4, std::conditional_t<kAccess == 8, uint2, unsigned>>;
+#pragma unroll
+    for (int i = 0; i < static_cast<int>(sizeof(pack) / sizeof(Word)); ++i)
+      __stwb(reinterpret_cast<Word*>(to) + i, reinterpret_cast<const Word*>(&pack)[i]);
+  }
+}
 
 template <int N, typename T>
 __device__ inline void load_floats(const T* from, float (&to)[N]) {
@@ -46,7 +62,7 @@ __device__ inline void store_floats(const float (&from)[N], T* to) {
   Pack<T, N> pack;
 #pragma unroll
   for (int i = 0; i < N; ++i) pack.values[i] = narrow<T>(from[i]);
-  *reinterpret_cast<Pack<T, N>*>(to) = pack;
+  store_pack(pack, to);
 }
 
 // Device: calls f with a value of the type that `dtype`, which must be real, stands for.

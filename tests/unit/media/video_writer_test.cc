@@ -2,9 +2,13 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -74,6 +78,34 @@ void write_clip(VideoWriter& writer, const VideoOptions& options, Picture make =
   writer.finish();
 }
 
+// Memory that ends where the next byte may not be read: page-locked memory does.
+class GuardedBytes {
+ public:
+  explicit GuardedBytes(const Pixels& values)
+      : page_(static_cast<std::size_t>(sysconf(_SC_PAGESIZE))),
+        room_((values.size() + page_ - 1) / page_ * page_) {
+    void* const memory =
+        mmap(nullptr, room_ + page_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) return;
+    begin_ = static_cast<std::uint8_t*>(memory);
+    mprotect(begin_ + room_, page_, PROT_NONE);
+    values_ = std::span(begin_ + room_ - values.size(), values.size());
+    std::copy(values.begin(), values.end(), values_.begin());
+  }
+  ~GuardedBytes() {
+    if (begin_ != nullptr) munmap(begin_, room_ + page_);
+  }
+  GuardedBytes(const GuardedBytes&) = delete;
+  GuardedBytes& operator=(const GuardedBytes&) = delete;
+
+  std::span<const std::uint8_t> values() const { return values_; }
+
+ private:
+  std::size_t page_, room_;
+  std::uint8_t* begin_ = nullptr;
+  std::span<std::uint8_t> values_;
+};
+
 template <typename Action>
 void expect_error(ErrorCode code, const std::string& part, Action action) {
   try {
@@ -89,6 +121,22 @@ double psnr(const Pixels& a, const Pixels& b) {
   double sum = 0.0;
   for (std::size_t i = 0; i < a.size(); ++i) sum += std::pow(double(a[i]) - double(b[i]), 2);
   return 10.0 * std::log10(255.0 * 255.0 * static_cast<double>(a.size()) / std::max(sum, 1e-9));
+}
+
+TEST(VideoWriter, ReadsNoByteBehindAFrame) {
+  for (const char* name : {"clip.mp4", "clip.y4m"}) {
+    for (const std::int64_t width : {16, 62, 64, 832}) {
+      const TemporaryFolder folder;
+      const VideoOptions options = options_of(width, 48, 2);
+      const auto writer = open_video(folder / name, options);
+      for (std::int64_t i = 0; i < 2; ++i) {
+        const GuardedBytes rgb(picture(width, 48, i));
+        ASSERT_FALSE(rgb.values().empty());
+        writer->write({rgb.values(), width, 48});
+      }
+      writer->finish();
+    }
+  }
 }
 
 TEST(FrameRate, NearestFraction) {
