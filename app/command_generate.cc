@@ -10,6 +10,7 @@
 #include "app/settings.h"
 #include "app/version.h"
 #include "engine/media/partial_file.h"
+#include "engine/pipeline/prompt_cache.h"
 
 namespace psagen::app {
 
@@ -134,7 +135,9 @@ class Run {
     invocation_.phase = Phase::kFiles;
     const fs::path directory =
         options_.model ? fs::path(*options_.model) : default_model_directory();
-    pipeline_.emplace(directory, *context_);
+    pipeline_.emplace(
+        directory, *context_,
+        options_.no_prompt_cache.value_or(false) ? fs::path() : engine::default_prompt_cache());
     record_.version = program_version();
     record_.commit = program_commit();
     record_.model_name = pipeline_->config().name;

@@ -22,6 +22,7 @@ bool is_reordered(const AttentionConfig& attention) {
   return attention.kind == AttentionKind::kPyramid && attention.reorder_tokens;
 }
 
+constexpr std::int64_t kHeadRows = 8192;
 // On a GPU, products of this many rows run at full speed.
 constexpr std::int64_t kHiddenRowsOnGpu = 16384;
 
@@ -58,7 +59,7 @@ DitActivations::DitActivations(kernels::Ops& ops, const TransformerConfig& confi
              order_table);
   }
   for (Tensor& rows : modulation) rows = Tensor(allocator, DType::kF32, {1, 6, dim});
-  patches = tensor({1, num_tokens, kPatchArea * config.in_channels});
+  patches = Tensor(allocator, DType::kF32, {1, num_tokens, kPatchArea * config.in_channels});
   x = Tensor(allocator, DType::kF32, {1, num_tokens, dim});
   h = tensor({1, num_tokens, dim});
   if (ops.context().device().kind == DeviceKind::kCpu) {
@@ -71,6 +72,12 @@ DitActivations::DitActivations(kernels::Ops& ops, const TransformerConfig& confi
     v = qkv.slice(2, 2 * dim, 3 * dim);
   }
   hidden = tensor({1, hidden_rows(ops.context(), num_tokens, config.ffn_dim), config.ffn_dim});
+  // What the head reads is float32 as what it gives is: errors here go straight into the velocity.
+  head_rows = h;
+  if (head_rows.dtype() != DType::kF32) {
+    head_storage_ = Tensor(allocator, DType::kF32, {1, std::min(num_tokens, kHeadRows), dim});
+    head_rows = head_storage_;
+  }
   head_tokens = Tensor(allocator, DType::kF32, {1, num_tokens, kPatchArea * config.out_channels});
   const std::vector<std::int32_t> zeros(static_cast<std::size_t>(config.num_layers + 1), 0);
   const Shape counters = {config.num_layers + 1};

@@ -36,12 +36,13 @@ struct DitActivations {
   RopeTables rope;                  // in that order
   TimeActivations time;
   std::array<Tensor, 2> modulation;  // [1, 6, C], of every other block
-  Tensor patches;                    // [1, L, 4 Cin]
+  Tensor patches;                    // [1, L, 4 Cin], float32
   Tensor x;                          // [1, L, C] residual stream, float32
   Tensor h;                          // [1, L, C] what a layer reads; attention writes it too
   TensorView q, k, v;                // [1, L, C]; q also takes what a layer returns
   TensorView qkv;                    // [1, L, 3 C], the three side by side: on a GPU only
   Tensor hidden;                     // [1, R, F] feed-forward slice
+  TensorView head_rows;              // [1, R, C] slice that the head reads, float32
   Tensor head_tokens;                // [1, L, 4 Cout], float32
   std::unique_ptr<kernels::PyramidSparseAttention> pyramid;  // null when attention is dense
   DensityTotals density;
@@ -51,6 +52,7 @@ struct DitActivations {
 
  private:
   std::vector<Tensor> qkv_storage_;
+  Tensor head_storage_;
 };
 
 }  // namespace psagen::engine

@@ -25,7 +25,8 @@ Dit::Dit(const TransformerConfig& config, const Weights& weights, kernels::Ops& 
                      weights.child("condition_embedder.text_embedder.linear_2")),
       head_modulation_(2, config.dim(), weights, ops),
       norm_out_(config.eps),
-      proj_out_(config.dim(), kPatchArea * config.out_channels, weights.child("proj_out")) {
+      proj_out_(config.dim(), kPatchArea * config.out_channels, weights.child("proj_out"),
+                Linear::Bias::kPresent, Weights::Use::kValues) {
   blocks_.reserve(static_cast<std::size_t>(config.num_layers));
   for (std::int64_t n = 0; n < config.num_layers; ++n)
     blocks_.emplace_back(config, n, weights.child("blocks").child(n), ops);
@@ -86,8 +87,13 @@ void Dit::forward(kernels::Ops& ops, ConstTensorView latent, double timestep,
   }
   const Modulation m = head_modulation_.head_rows(
       ops, a.time.e, a.modulation[blocks_.size() % 2].view().slice(1, 0, 2));
-  norm_out_.add(ops, pending, a.x, m.scale, m.shift, a.h);  // h = LN(x) (1 + scale) + shift
-  proj_out_(ops, a.h, a.head_tokens);                       // [B,L,4 Cout]
+  for (std::int64_t begin = 0; begin < a.x.shape()[1]; begin += a.head_rows.dim(1)) {
+    const std::int64_t end = std::min(begin + a.head_rows.dim(1), a.x.shape()[1]);
+    const TensorView h = a.head_rows.slice(1, 0, end - begin);
+    norm_out_.add(ops, {pending.y.slice(1, begin, end), pending.gate},
+                  a.x.view().slice(1, begin, end), m.scale, m.shift, h);  // LN(x) modulated
+    proj_out_(ops, h, a.head_tokens.view().slice(1, begin, end));         // [B,L,4 Cout]
+  }
   ops.unpatchify({.tokens = a.head_tokens, .order = a.order_table, .latent = velocity});
   count_nonfinite(a.head_tokens, blocks_.size());
 }

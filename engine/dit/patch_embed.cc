@@ -3,7 +3,9 @@
 namespace psagen::engine {
 
 PatchEmbed::PatchEmbed(const TransformerConfig& config, const Weights& weights)
-    : weight_(weights.get({config.dim(), config.in_channels, 1, 2, 2}, "weight")),
+    // Float32: what is rounded here is rounded for good, and the product is a small one.
+    : weight_(weights.get({config.dim(), config.in_channels, 1, 2, 2}, "weight",
+                          Weights::Use::kValues)),
       bias_(weights.get({config.dim()}, "bias")) {}
 
 void PatchEmbed::operator()(kernels::Ops& ops, ConstTensorView latent, ConstTensorView order,

@@ -47,8 +47,8 @@ Measurement measure_forward(Context& context, const BenchmarkRequest& request);
 Measurement measure_text(Context& context, const BenchmarkRequest& request);
 // A whole decode, frames handed over to host memory.
 Measurement measure_decode(Context& context, const BenchmarkRequest& request);
-// From two prompts of text tokens to the finished MP4, guidance on, the model resident; a run of one
-// step warms up.
+// From two prompts of text tokens to the finished MP4, guidance on, the model resident; a run of
+// one step warms up.
 Measurement measure_run(Context& context, const BenchmarkRequest& request);
 
 }  // namespace psagen::engine

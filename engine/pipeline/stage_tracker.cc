@@ -1,5 +1,7 @@
 #include "engine/pipeline/stage_tracker.h"
 
+#include <algorithm>
+
 #include "kernels/core/error.h"
 
 namespace psagen::engine {
@@ -19,6 +21,12 @@ void StageTracker::advance(std::int64_t done) {
 void StageTracker::end() {
   if (progress_.done != progress_.total) tell(progress_.total);
   const double seconds = std::chrono::duration<double>(Clock::now() - start_).count();
+  for (StageReport& report : reports_) {  // a stage may come in parts
+    if (report.stage != progress_.stage) continue;
+    report.seconds += seconds;
+    report.peak_bytes = std::max(report.peak_bytes, memory_.peak_bytes());
+    return;
+  }
   reports_.push_back(
       {.stage = progress_.stage, .seconds = seconds, .peak_bytes = memory_.peak_bytes()});
 }

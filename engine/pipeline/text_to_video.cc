@@ -11,6 +11,7 @@
 #include "engine/pipeline/health.h"
 #include "engine/pipeline/initial_noise.h"
 #include "engine/pipeline/model_hash.h"
+#include "engine/pipeline/prompt_cache.h"
 #include "engine/pipeline/stage_tracker.h"
 #include "engine/text/umt5_encoder.h"
 #include "engine/vae/decoder.h"
@@ -143,7 +144,8 @@ class StepReporter {
 }  // namespace
 
 struct TextToVideo::Impl {
-  Impl(const std::filesystem::path& directory, Context& the_context)
+  Impl(const std::filesystem::path& directory, Context& the_context,
+       const std::filesystem::path& prompt_cache)
       : context(the_context),
         ops(kernels::make_ops(the_context)),
         config(read_model_config(directory)),
@@ -152,10 +154,19 @@ struct TextToVideo::Impl {
                   config.text_encoder.vocab_size),
         text_source(open_safetensors(directory / "text_encoder", "model")),
         dit_source(open_safetensors(directory / "transformer", "diffusion_pytorch_model")),
-        vae_source(open_safetensors(directory / "vae", "diffusion_pytorch_model")) {}
+        vae_source(open_safetensors(directory / "vae", "diffusion_pytorch_model")) {
+    if (prompt_cache.empty()) return;
+    cache.emplace(prompt_cache,
+                  concat(text_encoder_key(directory), ' ', dtype_name(umt5_dtype(the_context)), ' ',
+                         static_cast<int>(the_context.device().kind)));
+  }
 
   // Prompt and, where guidance wants it, negative prompt.
   std::vector<std::vector<std::int32_t>> tokenize(const VideoRequest& request) const;
+  // As the encoder gives them, empty where the cache has not got them.
+  std::vector<Tensor> find_encoded(const std::vector<std::vector<std::int32_t>>& prompts);
+  void keep_encoded(const std::vector<std::vector<std::int32_t>>& prompts,
+                    const std::vector<Tensor>& encoded);
   std::vector<Tensor> encode(const Umt5Encoder& encoder,
                              const std::vector<std::vector<std::int32_t>>& prompts,
                              StageTracker& stages);
@@ -171,6 +182,7 @@ struct TextToVideo::Impl {
   std::shared_ptr<const WeightSource> text_source;
   std::shared_ptr<const WeightSource> dit_source;
   std::shared_ptr<const WeightSource> vae_source;
+  std::optional<PromptCache> cache;
 };
 
 std::vector<std::vector<std::int32_t>> TextToVideo::Impl::tokenize(
@@ -180,6 +192,40 @@ std::vector<std::vector<std::int32_t>> TextToVideo::Impl::tokenize(
   if (scheduler::guidance_weights(request.guidance_scale).needs_negative())
     prompts.push_back(tokenizer.encode(request.negative_prompt, limit).ids);
   return prompts;
+}
+
+std::vector<Tensor> TextToVideo::Impl::find_encoded(
+    const std::vector<std::vector<std::int32_t>>& prompts) {
+  if (!cache) return {};
+  const DType dtype = umt5_dtype(context);
+  const std::size_t row_bytes =
+      static_cast<std::size_t>(config.text_encoder.d_model) * dtype_size(dtype);
+  std::size_t num_rows = 0;
+  for (const std::vector<std::int32_t>& prompt : prompts) num_rows += prompt.size();
+  const auto values = cache->find(prompts, num_rows * row_bytes);
+  if (!values) return {};
+  std::vector<Tensor> encoded;
+  const std::byte* next = values->data();
+  for (const std::vector<std::int32_t>& prompt : prompts) {
+    const Shape shape = {1, static_cast<std::int64_t>(prompt.size()), config.text_encoder.d_model};
+    ops->copy(ConstTensorView(next, dtype, shape, Device{}),
+              encoded.emplace_back(context.allocator(), dtype, shape));
+    next += prompt.size() * row_bytes;
+  }
+  return encoded;
+}
+
+void TextToVideo::Impl::keep_encoded(const std::vector<std::vector<std::int32_t>>& prompts,
+                                     const std::vector<Tensor>& encoded) {
+  if (!cache) return;
+  std::vector<std::byte> values;
+  for (const Tensor& rows : encoded) {
+    const ConstTensorView view = rows;
+    const std::size_t begin = values.size();
+    values.resize(begin + view.num_bytes());
+    ops->copy(view, TensorView(values.data() + begin, view.dtype(), view.shape(), Device{}));
+  }
+  cache->keep(prompts, values);
 }
 
 std::vector<Tensor> TextToVideo::Impl::encode(const Umt5Encoder& encoder,
@@ -234,8 +280,9 @@ void TextToVideo::Impl::decode(const VideoRequest& request, const VaeDecoder& va
   stages.end();
 }
 
-TextToVideo::TextToVideo(const std::filesystem::path& model_directory, Context& context)
-    : impl_(std::make_unique<Impl>(model_directory, context)) {}
+TextToVideo::TextToVideo(const std::filesystem::path& model_directory, Context& context,
+                         const std::filesystem::path& prompt_cache)
+    : impl_(std::make_unique<Impl>(model_directory, context, prompt_cache)) {}
 
 TextToVideo::~TextToVideo() = default;
 
@@ -256,25 +303,57 @@ RunReport TextToVideo::generate(const VideoRequest& request, const FrameSink& si
   const std::vector<std::vector<std::int32_t>> prompts = impl.tokenize(request);
   report.num_prompt_tokens = static_cast<std::int64_t>(prompts.front().size());
 
-  // All three at once, so that a bad tensor shows before minutes of work.
-  stages.begin(Stage::kLoad, 3);
+  // A GPU holds one of text encoder and denoiser at a time: the first is used for a moment. On the
+  // CPU, where loading is mapping, all are opened at once, so that a bad tensor shows before
+  // minutes of work.
+  const bool is_gpu = impl.context.runtime() != nullptr;
+  const auto wait = [&] {
+    if (is_gpu) impl.context.runtime()->synchronize();
+  };
   const DType dtype = impl.context.compute_dtype();
-  Component<Umt5Encoder> text_encoder(impl.text_source, impl.config.text_encoder, impl.context,
-                                      *impl.ops, umt5_dtype(impl.context));
-  stages.advance(1);
-  Component<Dit> dit(impl.dit_source, impl.config.transformer, impl.context, *impl.ops, dtype);
-  stages.advance(2);
-  Component<VaeDecoder> vae(impl.vae_source, impl.config.vae, impl.context, *impl.ops, dtype);
-  if (impl.context.runtime() != nullptr) impl.context.runtime()->synchronize();
-  stages.end();
+  std::optional<Component<Umt5Encoder>> text_encoder;
+  std::optional<Component<Dit>> dit;
+  std::optional<Component<VaeDecoder>> vae;
+  const auto load_text_encoder = [&] {
+    text_encoder.emplace(impl.text_source, impl.config.text_encoder, impl.context, *impl.ops,
+                         umt5_dtype(impl.context));
+    wait();
+  };
+  const auto load_rest = [&](std::int64_t done) {
+    dit.emplace(impl.dit_source, impl.config.transformer, impl.context, *impl.ops, dtype);
+    stages.advance(done + 1);
+    vae.emplace(impl.vae_source, impl.config.vae, impl.context, *impl.ops, dtype);
+    wait();
+  };
 
-  const std::vector<Tensor> encoded = impl.encode(*text_encoder, prompts, stages);
-  text_encoder.unload();
+  std::vector<Tensor> encoded = impl.find_encoded(prompts);
+  const bool is_kept = !encoded.empty();
+  stages.begin(Stage::kLoad, is_kept ? 2 : is_gpu ? 1 : 3);
+  if (!is_kept) {
+    load_text_encoder();
+    if (!is_gpu) stages.advance(1);
+  }
+  if (!is_gpu) load_rest(is_kept ? 0 : 1);
+  if (is_gpu && is_kept) load_rest(0);
+  stages.end();
+  if (is_kept) {
+    stages.begin(Stage::kEncodeText, impl.config.text_encoder.num_layers);
+    stages.end();
+  } else {
+    encoded = impl.encode(**text_encoder, prompts, stages);
+    impl.keep_encoded(prompts, encoded);
+    text_encoder->unload();
+  }
+  if (!dit) {
+    stages.begin(Stage::kLoad, 2);
+    load_rest(0);
+    stages.end();
+  }
   Tensor latent = initial_latent(*impl.ops, latent_shape(request, impl.config), request.seed);
-  impl.denoise(request, *dit, encoded, latent, stages, report);
-  dit.unload();
+  impl.denoise(request, **dit, encoded, latent, stages, report);
+  dit->unload();
   impl.context.workspace().trim();
-  impl.decode(request, *vae, latent, sink, stages);
+  impl.decode(request, **vae, latent, sink, stages);
   impl.context.workspace().trim();
   report.stages = stages.take_reports();
   return report;

@@ -65,7 +65,10 @@ class TextToVideo {
  public:
   // Reads the configuration and checks that the weight files are there and whole; weights are
   // mapped when a stage needs them.
-  TextToVideo(const std::filesystem::path& model_directory, Context& context);
+  // `prompt_cache`: a folder where encoded prompts are kept and looked for (prompt_cache.h); empty:
+  // every prompt is encoded.
+  TextToVideo(const std::filesystem::path& model_directory, Context& context,
+              const std::filesystem::path& prompt_cache = {});
   ~TextToVideo();
 
   const ModelConfig& config() const;

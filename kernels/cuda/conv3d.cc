@@ -9,11 +9,10 @@ namespace {
 
 class CudaPackedConv3d final : public PackedConv3d {
  public:
-  Tensor filters;           // [Co, kt, k, k, stored channels]
-  Tensor doubling_filters;  // [4, Co, 2, 2, stored channels]; of kernels of 1 x 3 x 3
-  Tensor bias;              // float32
-  Tensor rounded_bias;      // in the type of the filters, for cuDNN
-  bool portable = false;    // kernels of our own only
+  Tensor filters;         // [Co, kt, k, k, stored channels]
+  Tensor bias;            // float32
+  Tensor rounded_bias;    // in the type of the filters, for cuDNN
+  bool portable = false;  // kernels of our own only
 };
 
 // Whole 16 bytes of 16-bit elements.
@@ -64,10 +63,6 @@ std::unique_ptr<PackedConv3d> pack_conv3d(CudaRuntime& runtime, Context& context
   if (packed->portable || dtype == DType::kF32) return packed;
   packed->rounded_bias = Tensor(allocator, dtype, args.bias.shape());
   copy_on_device(runtime.stream(), args.bias, packed->rounded_bias);
-  if (shape[2] == 1 && shape[3] == 3) {
-    packed->doubling_filters = Tensor(allocator, dtype, {4, shape[0], 2, 2, stored});
-    pack_doubling_filters(runtime, args.weight, packed->doubling_filters);
-  }
   return packed;
 }
 
@@ -87,10 +82,8 @@ void conv3d(CudaRuntime& runtime, Workspace& workspace, ConvolutionPlans& plans,
   };
   const ConvolutionProblem problem =
       problem_of(packed, args, as_filters(args.x), as_filters(args.context));
-  const CudnnFilters filters{.rounded_bias = packed.rounded_bias.view().bytes(),
-                             .doubling_filters = packed.doubling_filters.view().bytes()};
   if (!packed.portable && cudnn_takes(problem) &&
-      plans.impl().compute_by_cudnn(problem, filters, workspace))
+      plans.impl().compute_by_cudnn(problem, packed.rounded_bias.view().bytes(), workspace))
     return;
   compute_without_cudnn(runtime, problem);
 }

@@ -36,27 +36,6 @@ __global__ void pack_filters_kernel(Filters filters) {
   store_reals<1>(value, filters.packed, index);
 }
 
-// The first and last of the three rows that are row `tap` of the two seen from half `half`.
-__device__ int first_row(int half, int tap) { return half == 0 ? tap : 2 * tap; }
-__device__ int last_row(int half, int tap) { return half == 0 ? 2 * tap : tap + 1; }
-
-__global__ void pack_doubling_filters_kernel(Filters filters) {
-  const std::int64_t index = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-  if (index >= filters.count) return;
-  const int in = static_cast<int>(index % filters.stored_channels);
-  std::int64_t rest = index / filters.stored_channels;
-  const int column = static_cast<int>(rest % 2), row = static_cast<int>(rest / 2 % 2);
-  rest /= 4;
-  const int out = static_cast<int>(rest % filters.out_channels);
-  const int half = static_cast<int>(rest / filters.out_channels);  // 2 a + b
-  float value[1] = {0.0f};
-  if (in < filters.in_channels)
-    for (int p = first_row(half / 2, row); p <= last_row(half / 2, row); ++p)
-      for (int q = first_row(half % 2, column); q <= last_row(half % 2, column); ++q)
-        value[0] += filter_value(filters, out, in, 3 * p + q);
-  store_reals<1>(value, filters.packed, index);
-}
-
 Filters filters_of(const ConstTensorView& weight, const TensorView& y) {
   Filters filters;
   filters.weight = reals(weight);
@@ -79,14 +58,6 @@ void pack_filters(CudaRuntime& runtime, ConstTensorView weight, TensorView y) {
   if (y.num_elements() == 0) return;
   const Filters filters = filters_of(weight, y);
   pack_filters_kernel<<<blocks_of(filters.count), kThreads, 0, runtime.stream()>>>(filters);
-  PSAGEN_CUDA(cudaGetLastError());
-}
-
-void pack_doubling_filters(CudaRuntime& runtime, ConstTensorView weight, TensorView y) {
-  if (y.num_elements() == 0) return;
-  const Filters filters = filters_of(weight, y);
-  pack_doubling_filters_kernel<<<blocks_of(filters.count), kThreads, 0, runtime.stream()>>>(
-      filters);
   PSAGEN_CUDA(cudaGetLastError());
 }
 

@@ -1,6 +1,7 @@
 #include "kernels/cuda/convolution_plans.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "kernels/cuda/cuda_check.h"
 
@@ -8,7 +9,7 @@ namespace psagen::kernels::cuda {
 namespace {
 
 constexpr int kPlansTried = 8;
-constexpr std::size_t kMostWorkspace = std::size_t{64} << 20;  // or a little more than y
+constexpr std::size_t kMostWorkspace = std::size_t{64} << 20;
 
 bool is_aligned(const void* pointer) {
   constexpr std::uintptr_t kAlignment = 16;
@@ -31,30 +32,14 @@ ConvolutionSpec spec_of(const ConvolutionProblem& problem) {
   return spec;
 }
 
-// One of the four pixels (row a, column b) that doubling makes of each; see pack_doubling_filters.
-ConvolutionSpec doubling_spec(const ConvolutionProblem& problem, int a, int b) {
-  ConvolutionSpec spec = spec_of(problem);
-  spec.kernel = {1, 2, 2};
-  spec.pad_before = {0, 1 - a, 1 - b};
-  spec.pad_after = {0, a, b};
-  spec.spread = true;
-  return spec;
-}
-
-// What calls that may share an engine have in common: not how many frames they got, from where, and
-// what is added.
+// What calls that may share an engine have in common: all but what is added, and where the frames
+// before them come from. Not the number of frames: the best engine for the one frame with which a
+// clip begins is not the best for the chunks after it, which are all the work.
 ConvolutionSpec layer_of(ConvolutionSpec spec) {
-  spec.in[0] = spec.pad_before[0] = 0;
+  spec.in[0] += spec.pad_before[0];
+  spec.pad_before[0] = 0;
   spec.residual = false;
   return spec;
-}
-
-// cuDNN computes a `spread` y in workspace memory first.
-std::size_t most_workspace(const ConvolutionSpec& spec) {
-  const auto out = spec.out();
-  const std::int64_t bytes = out[0] * out[1] * out[2] * spec.out_channels *
-                             static_cast<std::int64_t>(dtype_size(spec.dtype));
-  return std::max(kMostWorkspace, static_cast<std::size_t>(bytes) + kMostWorkspace / 8);
 }
 
 class Timer {
@@ -98,9 +83,8 @@ bool cudnn_takes(const ConvolutionProblem& problem) {
          problem.in_channels % kChannelStep == 0 && problem.out_channels % kChannelStep == 0 &&
          problem.y.dtype == problem.dtype &&
          (problem.residual.data == nullptr || problem.residual.dtype == problem.dtype) &&
-         (!problem.upsample || (problem.kernel_t == 1 && problem.kernel_s == 3)) &&
-         is_aligned(problem.x) && is_aligned(problem.context) && is_aligned(problem.y.data) &&
-         is_aligned(problem.residual.data);
+         !problem.upsample && is_aligned(problem.x) && is_aligned(problem.context) &&
+         is_aligned(problem.y.data) && is_aligned(problem.residual.data);
 }
 
 ConvolutionPlans::Impl::~Impl() {
@@ -123,11 +107,11 @@ bool ConvolutionPlans::Impl::has_cudnn() {
   return false;
 }
 
-// Running twice must do no harm, and nothing can be waited for while the stream is recorded.
-bool ConvolutionPlans::Impl::may_measure(const ConvolutionProblem& problem) const {
+// Nothing can be waited for while the stream is recorded.
+bool ConvolutionPlans::Impl::may_measure() const {
   cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
   PSAGEN_CUDA(cudaStreamIsCapturing(runtime.stream(), &status));
-  return status == cudaStreamCaptureStatusNone && problem.residual.data != problem.y.data;
+  return status == cudaStreamCaptureStatusNone;
 }
 
 cudnnStatus_t ConvolutionPlans::Impl::try_plan(const CudnnPlan& plan,
@@ -150,23 +134,21 @@ void ConvolutionPlans::Impl::execute(const CudnnPlan& plan, const ConvolutionPoi
 }
 
 ConvolutionPlans::Impl::Plan ConvolutionPlans::Impl::plan_for(const ConvolutionSpec& spec,
-                                                              bool measure,
+                                                              const ConvolutionProblem& problem,
                                                               const ConvolutionPointers& pointers,
-                                                              Workspace& workspace,
-                                                              const std::function<void()>& own) {
-  if (const auto found = plans.find(spec); found != plans.end()) return found->second;
+                                                              Workspace& workspace) {
   Plan plan;
   const auto choice = choices.find(layer_of(spec));
   const bool is_known = choice != choices.end();
   if (is_known && choice->second.has_value())
     plan = plan_of_choice(*cudnn, handle, spec, *choice->second);
-  if (plan != nullptr && plan->workspace_bytes() > most_workspace(spec)) plan = nullptr;
+  if (plan != nullptr && plan->workspace_bytes() > kMostWorkspace) plan = nullptr;
   const bool is_own = is_known && !choice->second.has_value();
   if (plan == nullptr && !is_own) {
     const std::vector<Plan> candidates =
-        propose_plans(*cudnn, handle, spec, most_workspace(spec), kPlansTried);
-    if (measure && !is_known) {
-      plan = fastest(candidates, pointers, workspace, own);
+        propose_plans(*cudnn, handle, spec, kMostWorkspace, kPlansTried);
+    if (may_measure() && !is_known) {
+      plan = fastest(candidates, problem, pointers, workspace);
       choices.emplace(layer_of(spec),
                       plan == nullptr ? std::nullopt : std::optional(plan->choice()));
     } else if (!candidates.empty()) {
@@ -179,10 +161,17 @@ ConvolutionPlans::Impl::Plan ConvolutionPlans::Impl::plan_for(const ConvolutionS
 
 // Candidates come in the order the heuristics trust them: a later one must be clearly faster.
 ConvolutionPlans::Impl::Plan ConvolutionPlans::Impl::fastest(const std::vector<Plan>& candidates,
-                                                             const ConvolutionPointers& pointers,
-                                                             Workspace& workspace,
-                                                             const std::function<void()>& own) {
+                                                             ConvolutionProblem problem,
+                                                             ConvolutionPointers pointers,
+                                                             Workspace& workspace) {
   constexpr float kClearly = 0.97f;
+  Workspace::Scope memory(workspace);
+  if (problem.residual.data == problem.y.data) {  // computed twice it would be added twice
+    const auto values =
+        static_cast<std::size_t>(problem.frames) * static_cast<std::size_t>(problem.height) *
+        static_cast<std::size_t>(problem.width) * static_cast<std::size_t>(problem.out_channels);
+    pointers.y = problem.y.data = memory.take<std::byte>(values * dtype_size(problem.y.dtype));
+  }
   Timer timer(runtime.stream());
   Plan best;
   float best_time = 0.0f;
@@ -194,8 +183,9 @@ ConvolutionPlans::Impl::Plan ConvolutionPlans::Impl::fastest(const std::vector<P
     best = plan;
     best_time = time;
   }
-  if (best == nullptr || !own) return best;
-  return timer.milliseconds(own) < kClearly * best_time ? nullptr : best;
+  if (best == nullptr) return best;
+  const float own_time = timer.milliseconds([&] { compute_without_cudnn(runtime, problem); });
+  return own_time < kClearly * best_time ? nullptr : best;
 }
 
 const void* ConvolutionPlans::Impl::joined_frames(const ConvolutionProblem& problem,
@@ -217,62 +207,21 @@ const void* ConvolutionPlans::Impl::joined_frames(const ConvolutionProblem& prob
 }
 
 bool ConvolutionPlans::Impl::compute_by_cudnn(const ConvolutionProblem& problem,
-                                              const CudnnFilters& filters, Workspace& workspace) {
+                                              const void* rounded_bias, Workspace& workspace) {
   if (!has_cudnn()) return false;
-  if (problem.upsample) return compute_doubled(problem, filters, workspace);
   const ConvolutionSpec spec = spec_of(problem);
   const auto known = plans.find(spec);
   if (known != plans.end() && known->second == nullptr) return false;
   Workspace::Scope memory(workspace);
-  const ConvolutionPointers pointers{.x = joined_frames(problem, memory),
-                                     .weight = problem.weight,
-                                     .bias = filters.rounded_bias,
-                                     .residual = problem.residual.data,
-                                     .y = problem.y.data};
-  const Plan plan = plan_for(spec, may_measure(problem), pointers, workspace,
-                             [&] { compute_without_cudnn(runtime, problem); });
+  ConvolutionPointers pointers{.x = joined_frames(problem, memory),
+                               .weight = problem.weight,
+                               .bias = rounded_bias,
+                               .residual = problem.residual.data,
+                               .y = problem.y.data};
+  const Plan plan =
+      known != plans.end() ? known->second : plan_for(spec, problem, pointers, workspace);
   if (plan == nullptr) return false;
   execute(*plan, pointers, workspace);
-  return true;
-}
-
-bool ConvolutionPlans::Impl::compute_doubled(const ConvolutionProblem& problem,
-                                             const CudnnFilters& filters, Workspace& workspace) {
-  const ConvolutionSpec layer = layer_of(spec_of(problem));
-  const auto known = doubling_by_cudnn.find(layer);
-  if (known != doubling_by_cudnn.end() && !known->second) return false;
-
-  const auto element = static_cast<std::int64_t>(dtype_size(problem.dtype));
-  const std::int64_t pixel_bytes = problem.out_channels * element;
-  const std::int64_t filter_bytes = 4 * pixel_bytes * problem.stored_channels;
-  const bool measure = may_measure(problem);
-  std::array<Plan, 4> parts;
-  std::array<ConvolutionPointers, 4> pointers;
-  for (std::size_t i = 0; i < parts.size(); ++i) {
-    const int a = static_cast<int>(i) / 2, b = static_cast<int>(i) % 2;
-    const std::int64_t offset = (a * std::int64_t{2} * problem.width + b) * pixel_bytes;
-    pointers[i].x = problem.x;
-    pointers[i].weight = static_cast<const std::byte*>(filters.doubling_filters) +
-                         static_cast<std::int64_t>(i) * filter_bytes;
-    pointers[i].bias = filters.rounded_bias;
-    if (problem.residual.data != nullptr)
-      pointers[i].residual = static_cast<const std::byte*>(problem.residual.data) + offset;
-    pointers[i].y = static_cast<std::byte*>(problem.y.data) + offset;
-    parts[i] = plan_for(doubling_spec(problem, a, b), measure, pointers[i], workspace, nullptr);
-    if (parts[i] == nullptr) return false;
-  }
-  const auto compute = [&] {
-    for (std::size_t i = 0; i < parts.size(); ++i) execute(*parts[i], pointers[i], workspace);
-  };
-  if (measure && known == doubling_by_cudnn.end()) {
-    Timer timer(runtime.stream());
-    const float time = timer.milliseconds(compute);
-    const bool is_faster =
-        time <= timer.milliseconds([&] { compute_without_cudnn(runtime, problem); });
-    doubling_by_cudnn.emplace(layer, is_faster);
-    if (!is_faster) return false;
-  }
-  compute();
   return true;
 }
 

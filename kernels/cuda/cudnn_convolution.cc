@@ -25,17 +25,16 @@ Extents extents(std::int64_t first, std::int64_t channels,
   return {first, channels, volume[0], volume[1], volume[2]};
 }
 
-// Channels last; of pixels `step` apart both ways in frames that much wider and higher.
-Extents strides(const Extents& dims, std::int64_t step) {
-  const std::int64_t pixel = dims[1] * step, row = dims[4] * pixel * step, frame = dims[3] * row;
+// Channels last.
+Extents strides(const Extents& dims) {
+  const std::int64_t pixel = dims[1], row = dims[4] * pixel, frame = dims[3] * row;
   return {dims[2] * frame, 1, frame, row, pixel};
 }
 
-Shared tensor(const CudnnLibrary& library, TensorId id, cudnnDataType_t type, const Extents& dims,
-              std::int64_t step = 1) {
+Shared tensor(const CudnnLibrary& library, TensorId id, cudnnDataType_t type, const Extents& dims) {
   constexpr std::int64_t kAlignment = 16;
   const bool is_virtual = id == kSums || id == kSumsAndResidual;
-  const Extents steps = strides(dims, step);
+  const Extents steps = strides(dims);
   const Shared result = CudnnDescriptor::make(library, CUDNN_BACKEND_TENSOR_DESCRIPTOR);
   result->set(CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, std::int64_t{id})
       .set(CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, type)
@@ -94,17 +93,16 @@ Shared add(const CudnnLibrary& library, const Shared& a, const Shared& b, const 
 Shared make_graph(const CudnnLibrary& library, cudnnHandle_t handle, const ConvolutionSpec& spec) {
   const cudnnDataType_t type = data_type(spec.dtype);
   const Extents y_dims = extents(1, spec.out_channels, spec.out());
-  const std::int64_t step = spec.spread ? 2 : 1;
   const Shared x = tensor(library, kX, type, extents(1, spec.in_channels, spec.in));
   const Shared weight =
       tensor(library, kWeight, type, extents(spec.out_channels, spec.in_channels, spec.kernel));
   const Shared bias = tensor(library, kBias, type, extents(1, spec.out_channels, {1, 1, 1}));
-  const Shared y = tensor(library, kY, type, y_dims, step);
+  const Shared y = tensor(library, kY, type, y_dims);
   Shared sums = tensor(library, kSums, CUDNN_DATA_FLOAT, y_dims);
 
   std::vector<Shared> operations = {convolve(library, convolution(library, spec), x, weight, sums)};
   if (spec.residual) {
-    const Shared residual = tensor(library, kResidual, type, y_dims, step);
+    const Shared residual = tensor(library, kResidual, type, y_dims);
     const Shared with_residual = tensor(library, kSumsAndResidual, CUDNN_DATA_FLOAT, y_dims);
     operations.push_back(add(library, sums, residual, with_residual));
     sums = with_residual;

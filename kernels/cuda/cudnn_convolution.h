@@ -25,7 +25,6 @@ struct ConvolutionSpec {
   std::array<std::int64_t, 3> in{};                // frames, rows, columns of x
   std::array<std::int64_t, 3> kernel{};
   std::array<std::int64_t, 3> pad_before{}, pad_after{};  // zeros
-  bool spread = false;  // y is every second pixel, both ways, of frames twice as wide and high
   bool residual = false;
 
   std::array<std::int64_t, 3> out() const;

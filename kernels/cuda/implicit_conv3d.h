@@ -37,12 +37,4 @@ void direct_conv3d(CudaRuntime& runtime, const ConvolutionProblem& problem);
 // [Co, Ci, kt, k, k] of any real type -> [Co, kt, k, k, stored] of y's type, zeros behind Ci.
 void pack_filters(CudaRuntime& runtime, ConstTensorView weight, TensorView y);
 
-// A kernel of 3 x 3 pixels over frames doubled by repetition, as four kernels of 2 x 2 over the
-// frames themselves, one for each pixel (row a, column b) that a pixel becomes: doubled rows 2 y +
-// a
-// - 1 .. 2 y + a + 1 are rows y - 1, y, y for a = 0 and y, y, y + 1 for a = 1, so the weights of
-// equal rows are added (in float32, rounded once). The pixels of kernel (a, b) are (-1, 0) or (0,
-// 1) each way. [Co, Ci, 1, 3, 3] -> [2 a + b, Co, 2, 2, stored].
-void pack_doubling_filters(CudaRuntime& runtime, ConstTensorView weight, TensorView y);
-
 }  // namespace psagen::kernels::cuda

@@ -124,6 +124,7 @@ std::vector<std::string> tiny_run(const std::vector<std::string>& more) {
       break;
     }
   }
+  arguments.insert(arguments.begin(), "--no-prompt-cache");  // a test leaves nothing behind
   arguments.insert(arguments.end(), more.begin(), more.end());
   return arguments;
 }

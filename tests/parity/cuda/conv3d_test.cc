@@ -148,7 +148,7 @@ TEST_P(Conv3dCudaParity, ActivationsOfAnotherType) {
   EXPECT_EQ(values(converted.device), values(plain.device));
 }
 
-// A checkpoint's float32 weights are rounded once; those of doubled frames after they were added.
+// A checkpoint's float32 weights are rounded once.
 TEST_P(Conv3dCudaParity, WeightsOfAnotherType) {
   const Mirrored weight = random({16, 24, 1, 3, 3}, 9, DType::kF32, 0.3);
   const Mirrored bias = random({16}, 10, DType::kF32);

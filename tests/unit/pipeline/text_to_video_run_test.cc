@@ -138,6 +138,30 @@ TEST_F(TextToVideoRunTest, StopsInEveryStageWhenAsked) {
   EXPECT_EQ(run(small_request()).size(), 9u * 48u * 64u * 3u) << "a run after cancelled ones";
 }
 
+TEST_F(TextToVideoRunTest, APromptIsEncodedOnce) {
+  const testing::TemporaryFolder folder;
+  const auto run_kept = [&](std::int64_t& parts_loaded) {
+    TextToVideo pipeline(kTinyModel, context_, folder / "cache");
+    std::vector<std::uint8_t> frames;
+    pipeline.generate(
+        small_request(),
+        [&frames](const Frame& frame) {
+          frames.insert(frames.end(), frame.rgb.begin(), frame.rgb.end());
+        },
+        [&](const Progress& progress) {
+          if (progress.stage == Stage::kLoad) parts_loaded = progress.total;
+          return true;
+        });
+    return frames;
+  };
+  const std::vector<std::uint8_t> plain = run(small_request());
+  std::int64_t first = 0, second = 0;
+  EXPECT_EQ(run_kept(first), plain);
+  EXPECT_EQ(run_kept(second), plain);
+  EXPECT_EQ(first, 3);
+  EXPECT_EQ(second, 2) << "the text encoder was loaded again";
+}
+
 TEST_F(TextToVideoRunTest, GivesItsMemoryBack) {
   run(small_request());
   EXPECT_EQ(context_.allocator().bytes_in_use(), 0u);
