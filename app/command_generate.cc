@@ -1,6 +1,9 @@
 #include "app/command_generate.h"
 
+#include <algorithm>
 #include <chrono>
+#include <iomanip>
+#include <sstream>
 
 #include "app/help_page.h"
 #include "app/model_directory.h"
@@ -10,6 +13,7 @@
 #include "app/settings.h"
 #include "app/version.h"
 #include "engine/media/partial_file.h"
+#include "engine/pipeline/memory_plan.h"
 #include "engine/pipeline/prompt_cache.h"
 
 namespace psagen::app {
@@ -84,6 +88,21 @@ void describe(const engine::VideoRequest& request, const engine::ModelConfig& mo
                       num_threads == 1 ? " thread" : " threads", ", seed ", request.seed));
 }
 
+std::string plan_text(const engine::MemoryPlan& plan, const ContextOptions& device) {
+  std::ostringstream text;
+  text << std::fixed << std::setprecision(2) << "GPU memory in " << dtype_name(device.compute_dtype)
+       << ", the most at once:\n";
+  const auto row = [&](const std::string& name, std::size_t bytes) {
+    text << "  " << std::left << std::setw(22) << name << std::right << std::setw(8)
+         << static_cast<double>(bytes) / 1e9 << " GB\n";
+  };
+  for (const engine::StageMemory& stage : plan.stages)
+    row(engine::stage_name(stage.stage), stage.bytes);
+  row("ops and driver, up to", plan.reserve);
+  row("in all", plan.peak());
+  return text.str();
+}
+
 // One run, its parts made in the order in which they can fail.
 class Run {
  public:
@@ -94,6 +113,7 @@ class Run {
   }
 
   void make_video() {
+    if (options_.plan.value_or(false)) return tell_plan();
     invocation_.phase = Phase::kFiles;
     const Clock::time_point start = Clock::now();
     RunFacts facts;
@@ -128,7 +148,31 @@ class Run {
     prompt_ = resolve_prompt(options_);
     // Names are checked before the model is opened.
     scheduler::parse_solver(options_.sampler.value_or("unipc"));
-    context_ = resolve_context(options_);
+    // A plan needs no device of its own.
+    context_ = options_.plan.value_or(false) ? engine::open_context({{}, false}, {}, 1)
+                                             : resolve_context(options_);
+  }
+
+  // How much GPU memory the run may take, where it runs on one.
+  void check_memory() {
+    if (context_->runtime() == nullptr) return;
+    const ContextOptions& device = context_->options();
+    const fs::path& model = pipeline_->config().directory;
+    std::size_t available = context_->runtime()->info().free_bytes;
+    if (options_.vram_limit)
+      available = std::min(available, static_cast<std::size_t>(*options_.vram_limit * 1e9));
+    engine::check_memory(engine::plan_memory(model, request_, device), model, request_, device,
+                         available);
+  }
+
+  void tell_plan() {
+    const ContextOptions device = resolve_planned_device(options_);
+    const fs::path& model = pipeline_->config().directory;
+    const engine::MemoryPlan plan = engine::plan_memory(model, request_, device);
+    invocation_.console.page(plan_text(plan, device));
+    if (options_.vram_limit)
+      engine::check_memory(plan, model, request_, device,
+                           static_cast<std::size_t>(*options_.vram_limit * 1e9));
   }
 
   void open_model() {
@@ -154,7 +198,9 @@ class Run {
     const double fps = resolve_fps(options_, pipeline_->config());
     engine::validate(request_, pipeline_->config());
     check_prompts(request_, *pipeline_, invocation_.console);
+    check_memory();
     record_.settings = record_of(request_, fps);
+    if (options_.plan.value_or(false)) return;
     const bool overwrite = options_.overwrite.value_or(false);
     engine::VideoOptions video;
     video.width = request_.width;

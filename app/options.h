@@ -28,6 +28,8 @@ struct GenerateOptions {
   std::optional<std::string> device;
   std::optional<std::string> dtype;
   std::optional<std::int64_t> threads;
+  std::optional<bool> plan;
+  std::optional<double> vram_limit;
   std::optional<bool> no_prompt_cache;
   std::optional<std::string> output;
   std::optional<std::string> frames_dir;

@@ -76,6 +76,18 @@ std::unique_ptr<Context> resolve_context(const GenerateOptions& options) {
   return engine::open_context(device, dtype, static_cast<int>(options.threads.value_or(0)));
 }
 
+ContextOptions resolve_planned_device(const GenerateOptions& options) {
+  const engine::DeviceChoice choice = engine::parse_device(options.device.value_or("auto"));
+  PSAGEN_CHECK(choice.is_auto || choice.device.kind == DeviceKind::kCuda,
+               ErrorCode::kInvalidArgument,
+               "--plan says what a GPU's memory would hold; --device cpu has none");
+  ContextOptions planned;
+  planned.device = {DeviceKind::kCuda, choice.device.index};
+  planned.compute_dtype =
+      options.dtype ? engine::parse_compute_dtype(*options.dtype) : DType::kBF16;
+  return planned;
+}
+
 double resolve_fps(const GenerateOptions& options, const engine::ModelConfig& model) {
   return options.fps.value_or(model.defaults.fps);
 }

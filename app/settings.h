@@ -29,6 +29,10 @@ std::string resolve_prompt(const GenerateOptions& options);
 // device asked for cannot be used.
 std::unique_ptr<Context> resolve_context(const GenerateOptions& options);
 
+// The GPU a plan is for, which need not be there. Throws Error(kInvalidArgument) where --device
+// names the CPU, whose memory is not planned.
+ContextOptions resolve_planned_device(const GenerateOptions& options);
+
 // Everything the user left open comes from the model's defaults; a missing seed is drawn at random.
 engine::VideoRequest resolve_request(const GenerateOptions& options, const std::string& prompt,
                                      const engine::ModelConfig& model);

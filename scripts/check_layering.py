@@ -33,6 +33,7 @@ PRIVATE_FOLDERS = (
     ("kernels/reference/", ("kernels/reference/",)),  # what "right" means: tests only
     ("kernels/cpu/", ("kernels/cpu/", "kernels/backend.cc")),
     ("kernels/cuda/", ("kernels/cuda/", "kernels/backend.cc")),
+    ("kernels/plan/", ("kernels/plan/", "kernels/backend.cc")),
 )
 
 # Vendor headers and the one place each is known in.

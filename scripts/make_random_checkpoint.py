@@ -2,7 +2,9 @@
 """Writes a checkpoint of random weights in the Diffusers layout of Wan 2.1 text-to-video.
 
     make_random_checkpoint.py OUT            # shape of Wan2.1-T2V-1.3B with a UMT5-XXL shaped encoder
+    make_random_checkpoint.py OUT --14b      # the same of Wan2.1-T2V-14B
     make_random_checkpoint.py OUT --tiny     # a model of about 1 MB for the tests
+    make_random_checkpoint.py OUT --hollow   # zeros that take no room on the disk: for --plan and info
 
 Tensor names, shapes and file layout are those Diffusers and transformers write, so both this program
 and diffusers.WanPipeline.from_pretrained read the result. Weights are scaled so that activations stay
@@ -30,6 +32,7 @@ FULL = {
     "dtypes": dict(text_encoder="BF16", transformer="F32", vae="F32"),
     "shards": dict(text_encoder=5, transformer=2),
 }
+LARGE = {**FULL, "transformer": {**FULL["transformer"], "heads": 40, "ffn_dim": 13824, "num_layers": 40}}
 # One head of 128 and both of everything that is counted: layers, stages with and without time.
 TINY = {
     "text_encoder": dict(vocab_size=384, d_model=32, d_kv=16, d_ff=64, num_layers=2, num_heads=2),
@@ -171,6 +174,7 @@ def to_bytes(values, dtype):
 
 
 def write_file(path, tensors, dtype, seed):
+    """Without a seed the file is hollow."""
     size = 4 if dtype == "F32" else 2
     header, end = {"__metadata__": {"format": "pt"}}, 0
     for name, (shape, _, _) in tensors.items():
@@ -180,6 +184,9 @@ def write_file(path, tensors, dtype, seed):
     text += b" " * (-len(text) % 8)
     with open(path, "wb") as out:
         out.write(struct.pack("<Q", len(text)) + text)
+        if seed is None:
+            out.truncate(8 + len(text) + end)
+            return end
         for name, (shape, mean, deviation) in tensors.items():
             # Each tensor has its own stream, so that its values do not depend on the sharding.
             digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
@@ -283,6 +290,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("out", type=pathlib.Path)
     parser.add_argument("--tiny", action="store_true", help="a model of about 1 MB for the tests")
+    parser.add_argument("--14b", dest="large", action="store_true", help="the shape of the 14B model")
+    parser.add_argument("--hollow", action="store_true", help="zeros that take no room on the disk")
     parser.add_argument("--transformer-dtype", choices=["F32", "BF16", "F16"])
     parser.add_argument("--text-encoder-dtype", choices=["F32", "BF16", "F16"])
     parser.add_argument("--vae-dtype", choices=["F32", "BF16", "F16"])
@@ -291,7 +300,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
 
-    model = TINY if arguments.tiny else FULL
+    model = TINY if arguments.tiny else LARGE if arguments.large else FULL
     dtypes = {part: getattr(arguments, f"{part}_dtype") or dtype for part, dtype in model["dtypes"].items()}
     write_configs(arguments.out, model)
     write_tokenizer(arguments.out / "tokenizer", arguments.tokenizer)
@@ -308,7 +317,7 @@ def main():
         count = sum(math.prod(t[0]) for t in tensors.values())
         print(f"{part}: {len(tensors)} tensors, {count:,} parameters, {dtypes[part]}", flush=True)
         write_component(arguments.out / part, stem, tensors, dtypes[part], model["shards"].get(part, 1),
-                        f"{arguments.seed}/{part}")  # fmt: skip
+                        None if arguments.hollow else f"{arguments.seed}/{part}")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -17,9 +17,10 @@ class Allocator {
   virtual void* allocate(std::size_t bytes) = 0;
   virtual void deallocate(void* pointer, std::size_t bytes) noexcept = 0;
 
-  // Bytes held now, and the most held since construction.
+  // Bytes held now, and the most held since construction or the last reset_peak().
   std::size_t bytes_in_use() const { return in_use_; }
   std::size_t peak_bytes() const { return peak_; }
+  void reset_peak() { peak_ = in_use_; }
 
  protected:
   void count(std::ptrdiff_t change);

@@ -20,6 +20,7 @@ import time
 import numpy as np
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import moving_shapes
@@ -34,11 +35,15 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 TRANSFORMER = dict(num_attention_heads=2, attention_head_dim=128, ffn_dim=1024, num_layers=8,
                    text_dim=256)
 TEXT = dict(vocab_size=384, d_model=256, d_kv=64, d_ff=512, num_layers=2, num_heads=4)
-# (share of the total at which the phase ends, latent frames, clips per step)
+# (share of the total at which the phase ends, latent frames, clips per step); a run that continues
+# finished weights has the last phase only
 PHASES = [(0.30, 3, 192), (1.01, 9, 64)]
 TEXT_IDS = 31  # one more row (the padding's) makes 32, a multiple of 8 for the attention mask
 VARIANTS = 6
 SHIFT, SAMPLE_SHIFT = 3.0, 6.0
+# The object is a tenth of a frame and all of what a prompt asks for. Its latents weigh 1 + this times
+# (1 - sigma) in the loss: nothing where noise hides its place, so that no place is preferred.
+OBJECT_WEIGHT = 4.0
 EMPTY_SHARE = 0.1
 CHECK_PROMPTS = [
     "a large red circle moves right on a plain grey background",
@@ -83,9 +88,10 @@ class Captions:
 
 @torch.no_grad()
 def encode_clips(vae, data, device, seconds, most, rank, world, batch=16):
-    """(indices [n], latent means [n, 16, 9, 32, 32] bfloat16): this rank's share of the first `most`
-    clips of the training split, as far as it comes in `seconds`."""
-    start, latents = time.time(), []
+    """(indices [n], latent means [n, 16, 9, 32, 32] bfloat16, object [n, 9, 32, 32] uint8, 1 where a
+    latent sees the object): this rank's share of the first `most` clips of the training split, as far
+    as it comes in `seconds`."""
+    start, latents, objects = time.time(), [], []
     firsts = range(rank * batch, most - batch + 1, world * batch)
     make = iter(firsts)
 
@@ -93,21 +99,26 @@ def encode_clips(vae, data, device, seconds, most, rank, world, batch=16):
         first = next(make, None)
         if first is None:
             return None
-        return torch.from_numpy(data.render("train", np.arange(first, first + batch)))
+        rgb, cover = data.render("train", np.arange(first, first + batch), coverage=True)
+        return torch.from_numpy(rgb), torch.from_numpy(cover)
 
     source = slices.Prefetcher(render, depth=8)
     while time.time() - start < seconds:
-        rgb = source.next()
-        if rgb is None:
+        clips = source.next()
+        if clips is None:
             break
+        rgb, cover = clips
         with torch.autocast(device, torch.bfloat16):
             mean, _ = vae.encode(train_vae.to_video(rgb.to(device)))
         latents.append(mean.bfloat16())
+        seen = (cover.to(device) > 0).float()  # [B, 33, H, W]; a latent frame is 1, then 4 frames
+        seen = F.pad(seen, (0, 0, 0, 0, 3, 0)).unflatten(1, (-1, 4)).amax(2)
+        objects.append(F.max_pool2d(seen, 8).byte())
         if len(latents) % 8 == 0 and device == "cuda":
             torch.cuda.synchronize()
     source.stop()
     indices = [f + i for f in firsts[:len(latents)] for i in range(batch)]
-    return torch.tensor(indices), torch.cat(latents)
+    return torch.tensor(indices), torch.cat(latents), torch.cat(objects)
 
 
 class FlatGradients:
@@ -167,10 +178,10 @@ class Optimizers:
 
 
 def make_loss(model, mean, std, frames, size, device, block):
-    """(latents, ids) -> loss, gradients added to the parameters'."""
+    """(latents, objects, ids) -> loss, gradients added to the parameters'."""
     rope = rope_tables(frames, size // 2, size // 2, TRANSFORMER["attention_head_dim"], device)
 
-    def backward(latents, ids):
+    def backward(latents, objects, ids):
         x0 = (latents.float() - mean) / std
         mask = (ids > 0).long()
         s = torch.sigmoid(torch.randn(len(x0), device=device))
@@ -179,7 +190,8 @@ def make_loss(model, mean, std, frames, size, device, block):
         v = s[:, None, None, None, None]
         with torch.autocast(device, torch.bfloat16, cache_enabled=False):
             out = model((1 - v) * x0 + v * noise, s * 1000, ids, mask, rope, block).float()
-        loss = (out - (noise - x0)).pow(2).mean()
+        weight = 1 + OBJECT_WEIGHT * (1 - v) * objects.float()[:, None]
+        loss = ((out - (noise - x0)).pow(2) * weight).mean() / weight.mean()
         loss.backward()
         return loss.detach()
 
@@ -276,11 +288,11 @@ def main():
     vae = channels_last(vae.to(device)).eval()
     cached = args.state / f"latents_{rank}.pt"
     if cached.exists():
-        indices, latents = torch.load(cached, map_location=device)
+        indices, latents, objects = torch.load(cached, map_location=device)
     else:
-        indices, latents = encode_clips(vae, data, device, args.encode_seconds, args.clips, rank,
-                                        world)
-        torch.save((indices, latents), cached)
+        indices, latents, objects = encode_clips(vae, data, device, args.encode_seconds, args.clips,
+                                                 rank, world)
+        torch.save((indices, latents, objects), cached)
     statistics = args.state / "latent_statistics.json"
     if not statistics.exists() and rank == 0:
         z = latents[:4000].float()
@@ -299,16 +311,16 @@ def main():
     say(f"captions ready at {time.time() - start:.0f}s")
 
     model = Model().to(device)
-    step, elapsed, state = 0, 0.0, None
+    step, elapsed, state, phases = 0, 0.0, None, PHASES
     resume = args.state / "dit_state.pt"
     if resume.exists():
         state = torch.load(resume, map_location=device)
         model.load_state_dict(state["model"])
-        step, elapsed = state["step"], state["elapsed"]
+        step, elapsed, phases = state["step"], state["elapsed"], state["phases"]
     elif (args.state / "transformer.safetensors").exists():  # averaged weights of an earlier run
         model.dit.load_state_dict(load_file(str(args.state / "transformer.safetensors")))
         model.text.load_state_dict(load_file(str(args.state / "text_encoder.safetensors")))
-        elapsed = args.start_at
+        elapsed, phases = args.start_at, PHASES[-1:]
     lr = torch.tensor(0.0, device=device)
     optimizers = Optimizers(model, lr, device, use_muon=not args.adamw)
     if state:
@@ -323,7 +335,7 @@ def main():
         i = torch.randint(len(latents), (count,), device=device, generator=generator)
         k = torch.randint(VARIANTS, (count,), device=device, generator=generator)
         empty = torch.rand(count, 1, device=device, generator=generator) < EMPTY_SHARE
-        return latents[i, :, :frames], torch.where(empty, empty_ids, ids_all[i, k])
+        return latents[i, :, :frames], objects[i, :frames], torch.where(empty, empty_ids, ids_all[i, k])
 
     def agreed(seconds, over):
         """Rank 0's clock, so that all ranks leave a loop at the same step."""
@@ -336,7 +348,7 @@ def main():
 
     seconds, over = agreed(clock.elapsed(), clock.slice_over())
     while not over and seconds < args.total:
-        end, frames, count = next(p for p in PHASES if seconds / args.total < p[0])
+        end, frames, count = next(p for p in phases if seconds / args.total < p[0])
         run = make_loss(model, mean, std, frames, args.size, device, block)
         backward = slices.CapturedStep(run, batch(frames, count), not args.eager)
         optimizers.gradients.flat.zero_()
@@ -363,7 +375,7 @@ def main():
 
     if rank > 0:
         return
-    slices.save(resume, dict(model=model.state_dict(), step=step, elapsed=clock.elapsed(),
+    slices.save(resume, dict(model=model.state_dict(), step=step, elapsed=clock.elapsed(), phases=phases,
                              optimizers=optimizers.state_dict()))
     final = average_model(optimizers.ema, device)
     for part, name in ((final.dit, "transformer"), (final.text, "text_encoder")):

@@ -84,6 +84,8 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"PresetUnknown", {"--attention", "psa:no-such-preset"}, 2, {"no-such-preset"}},
         Case{"DeviceUnknown", {"--device", "cpuu"}, 2, {"cpuu", "cpu"}},
         Case{"DeviceAbsent", {"--device", "cuda:99"}, 6, {}},
+        Case{"PlanOfTheCpu", {"--plan"}, 2, {"--plan", "cpu"}},
+        Case{"VramLimitZero", {"--vram-limit", "0"}, 2, {"--vram-limit"}},
         Case{"DtypeUnknown", {"--dtype", "f8"}, 2, {"f8", "f16"}},
         Case{"DtypeOfTheCpu", {"--device", "cpu", "--dtype", "bf16"}, 4, {"BF16", "F32"}},
         Case{"ThreadsZero", {"--threads", "0"}, 2, {"--threads"}},

@@ -1,0 +1,84 @@
+#include "engine/pipeline/memory_plan.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/support/expect_error.h"
+
+namespace psagen::engine {
+namespace {
+
+namespace fs = std::filesystem;
+
+const fs::path kTinyModel = fs::path(PSAGEN_SOURCE_DIR) / "tests/data/tiny_model";
+
+VideoRequest tiny_request(std::int64_t frames) {
+  VideoRequest request;
+  request.prompt = "a red circle";
+  request.width = request.height = 256;
+  request.num_frames = frames;
+  request.num_steps = 20;
+  request.guidance_scale = 3.0;
+  return request;
+}
+
+ContextOptions gpu(DType dtype) {
+  ContextOptions options;
+  options.device = {DeviceKind::kCuda, 0};
+  options.compute_dtype = dtype;
+  return options;
+}
+
+std::size_t stage_bytes(const MemoryPlan& plan, Stage stage) {
+  for (const StageMemory& entry : plan.stages)
+    if (entry.stage == stage) return entry.bytes;
+  return 0;
+}
+
+TEST(MemoryPlan, CountsEveryTensorOfAStage) {
+  const MemoryPlan plan = plan_memory(kTinyModel, tiny_request(17), gpu(DType::kBF16));
+  ASSERT_EQ(plan.stages.size(), 3u);
+  // Five latent frames of 32 x 32 are 1,280 tokens of 128 channels: x is float32; h, q, k, v are
+  // bfloat16; rope tables are two of 64 float32.
+  const std::size_t tokens = 1280;
+  const std::size_t largest = tokens * (128 * (4 + 4 * 2) + 2 * 64 * 4);
+  EXPECT_GT(stage_bytes(plan, Stage::kDenoise), largest);
+  EXPECT_LT(stage_bytes(plan, Stage::kDenoise), 3 * largest);
+  EXPECT_GT(stage_bytes(plan, Stage::kEncodeText), 384u * 32u * 2u) << "the token table alone";
+  // 17 frames of 256 x 256 pass through four channels at full size, in a chunk of four latents.
+  EXPECT_GT(stage_bytes(plan, Stage::kDecode), 16u * 256u * 256u * 4u * 2u);
+  EXPECT_EQ(plan.peak(), plan.reserve + std::max({stage_bytes(plan, Stage::kEncodeText),
+                                                  stage_bytes(plan, Stage::kDenoise),
+                                                  stage_bytes(plan, Stage::kDecode)}));
+}
+
+TEST(MemoryPlan, GrowsWithFramesAndElements) {
+  const auto denoise = [](std::int64_t frames, DType dtype) {
+    return stage_bytes(plan_memory(kTinyModel, tiny_request(frames), gpu(dtype)), Stage::kDenoise);
+  };
+  EXPECT_GT(denoise(33, DType::kBF16), denoise(17, DType::kBF16));
+  EXPECT_GT(denoise(17, DType::kF32), denoise(17, DType::kBF16));
+  EXPECT_EQ(denoise(17, DType::kF16), denoise(17, DType::kBF16));
+}
+
+TEST(MemoryPlan, NamesTheMostFramesThatFit) {
+  const ContextOptions options = gpu(DType::kBF16);
+  const auto peak = [&](std::int64_t frames) {
+    return plan_memory(kTinyModel, tiny_request(frames), options).peak();
+  };
+  const std::size_t available = peak(201);
+  ASSERT_LT(available, peak(205)) << "frames cost nothing: the test needs more of them";
+  EXPECT_EQ(most_frames(kTinyModel, tiny_request(801), options, available), 201);
+  EXPECT_EQ(most_frames(kTinyModel, tiny_request(801), options, 1000), 0);
+
+  const VideoRequest request = tiny_request(801);
+  const MemoryPlan plan = plan_memory(kTinyModel, request, options);
+  check_memory(plan, kTinyModel, request, options, plan.peak());
+  testing::expect_error(ErrorCode::kOutOfMemory, {"GB of GPU memory", "stage '", "--frames 201"},
+                        [&] { check_memory(plan, kTinyModel, request, options, available); });
+  testing::expect_error(ErrorCode::kOutOfMemory, {"no number of frames", "--device cpu"},
+                        [&] { check_memory(plan, kTinyModel, request, options, 1000); });
+}
+
+}  // namespace
+}  // namespace psagen::engine
