@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <iomanip>
+#include <limits>
 #include <sstream>
 
 #include "app/help_page.h"
@@ -100,6 +101,10 @@ std::string plan_text(const engine::MemoryPlan& plan, const ContextOptions& devi
     row(engine::stage_name(stage.stage), stage.bytes);
   row("ops and driver, up to", plan.reserve);
   row("in all", plan.peak());
+  if (plan.streamed_blocks > 0) {
+    text << plan.streamed_blocks << " blocks of the transformer pass through the GPU from ";
+    text << static_cast<double>(plan.host_bytes) / 1e9 << " GB of page-locked host memory\n";
+  }
   return text.str();
 }
 
@@ -153,35 +158,43 @@ class Run {
                                              : resolve_context(options_);
   }
 
-  // How much GPU memory the run may take, where it runs on one.
-  void check_memory() {
-    if (context_->runtime() == nullptr) return;
-    const ContextOptions& device = context_->options();
-    const fs::path& model = pipeline_->config().directory;
-    std::size_t available = context_->runtime()->info().free_bytes;
+  // Where the run is to be on a GPU: the plan that fits it.
+  engine::MemoryPlan plan_of(const ContextOptions& device, std::size_t available) const {
     if (options_.vram_limit)
       available = std::min(available, static_cast<std::size_t>(*options_.vram_limit * 1e9));
-    engine::check_memory(engine::plan_memory(model, request_, device), model, request_, device,
-                         available);
+    return engine::MemoryPlanner(model_directory_, request_, device).fit(available);
+  }
+
+  engine::PipelineOptions pipeline_options(std::int64_t streamed_blocks) const {
+    engine::PipelineOptions options;
+    if (!options_.no_prompt_cache.value_or(false))
+      options.prompt_cache = engine::default_prompt_cache();
+    options.streamed_blocks = streamed_blocks;
+    return options;
+  }
+
+  void make_fit() {
+    const engine::MemoryPlan plan =
+        plan_of(context_->options(), context_->runtime()->info().free_bytes);
+    if (plan.streamed_blocks == 0) return;
+    pipeline_.emplace(model_directory_, *context_, pipeline_options(plan.streamed_blocks));
+    invocation_.console.note(concat(plan.streamed_blocks,
+                                    " blocks of the transformer stay in host memory: the GPU "
+                                    "does not hold them all"));
   }
 
   void tell_plan() {
     const ContextOptions device = resolve_planned_device(options_);
-    const fs::path& model = pipeline_->config().directory;
-    const engine::MemoryPlan plan = engine::plan_memory(model, request_, device);
-    invocation_.console.page(plan_text(plan, device));
-    if (options_.vram_limit)
-      engine::check_memory(plan, model, request_, device,
-                           static_cast<std::size_t>(*options_.vram_limit * 1e9));
+    constexpr std::size_t kAnything = std::numeric_limits<std::size_t>::max();
+    invocation_.console.page(plan_text(plan_of(device, kAnything), device));
   }
 
   void open_model() {
     invocation_.phase = Phase::kFiles;
     const fs::path directory =
         options_.model ? fs::path(*options_.model) : default_model_directory();
-    pipeline_.emplace(
-        directory, *context_,
-        options_.no_prompt_cache.value_or(false) ? fs::path() : engine::default_prompt_cache());
+    model_directory_ = directory;
+    pipeline_.emplace(directory, *context_, pipeline_options(0));
     record_.version = program_version();
     record_.commit = program_commit();
     record_.model_name = pipeline_->config().name;
@@ -198,7 +211,7 @@ class Run {
     const double fps = resolve_fps(options_, pipeline_->config());
     engine::validate(request_, pipeline_->config());
     check_prompts(request_, *pipeline_, invocation_.console);
-    check_memory();
+    if (context_->runtime() != nullptr) make_fit();
     record_.settings = record_of(request_, fps);
     if (options_.plan.value_or(false)) return;
     const bool overwrite = options_.overwrite.value_or(false);
@@ -242,6 +255,7 @@ class Run {
   std::optional<RunRecord> source_;  // of --from
   std::string prompt_;
   std::unique_ptr<Context> context_;
+  fs::path model_directory_;
   std::optional<engine::TextToVideo> pipeline_;
   engine::VideoRequest request_;
   RunRecord record_;  // of this run

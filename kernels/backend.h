@@ -11,8 +11,8 @@ namespace psagen::kernels {
 // Error(kDevice) that says what is missing: the module, the driver, or the GPU.
 std::unique_ptr<Context> make_context(const ContextOptions& options);
 
-// A context for options.device, a GPU, whose memory is counted and whose ops do nothing: what runs on
-// it tells what it would take (allocator().peak_bytes(), and ops_reserve_bytes() for the ops
+// A context for options.device, a GPU, whose memory is counted and whose ops do nothing: what runs
+// on it tells what it would take (allocator().peak_bytes(), and ops_reserve_bytes() for the ops
 // themselves). Needs no GPU.
 std::unique_ptr<Context> make_plan_context(const ContextOptions& options);
 std::size_t ops_reserve_bytes();

@@ -15,7 +15,8 @@ const TransformerConfig& checked(const TransformerConfig& config) {
 
 }  // namespace
 
-Dit::Dit(const TransformerConfig& config, const Weights& weights, kernels::Ops& ops)
+Dit::Dit(const TransformerConfig& config, const Weights& weights, kernels::Ops& ops,
+         std::int64_t streamed_blocks)
     : config_(checked(config)),
       patch_embedding_(config, weights.child("patch_embedding")),
       time_embed_(config, weights.child("condition_embedder")),
@@ -27,9 +28,35 @@ Dit::Dit(const TransformerConfig& config, const Weights& weights, kernels::Ops& 
       norm_out_(config.eps),
       proj_out_(config.dim(), kPatchArea * config.out_channels, weights.child("proj_out"),
                 Linear::Bias::kPresent, Weights::Use::kValues) {
+  PSAGEN_CHECK(streamed_blocks >= 0 && streamed_blocks <= config.num_layers &&
+                   (streamed_blocks == 0 || ops.context().runtime() != nullptr),
+               ErrorCode::kInternal, streamed_blocks, " of ", config.num_layers,
+               " blocks cannot be streamed");
+  const Weights blocks = weights.child("blocks");
+  const std::int64_t resident = config.num_layers - streamed_blocks;
+  if (streamed_blocks > 0)
+    stream_ = std::make_unique<BlockStream>(ops.context(), streamed_blocks,
+                                            blocks.child(resident).device_bytes());
   blocks_.reserve(static_cast<std::size_t>(config.num_layers));
-  for (std::int64_t n = 0; n < config.num_layers; ++n)
-    blocks_.emplace_back(config, n, weights.child("blocks").child(n), ops);
+  for (std::int64_t n = 0; n < config.num_layers; ++n) {
+    if (n < resident) {
+      blocks_.emplace_back(config, n, blocks.child(n), ops, DitBlock::Weighed::kResident);
+      continue;
+    }
+    blocks_.emplace_back(config, n, blocks.child(n).placed_in(stream_->place(n - resident)), ops,
+                         DitBlock::Weighed::kStreamed);
+    stream_->keep(n - resident);
+  }
+}
+
+template <typename Work>
+void Dit::run_block(std::size_t index, const Work& work) const {
+  const std::int64_t streamed = static_cast<std::int64_t>(index) -
+                                (config_.num_layers - (stream_ ? stream_->num_blocks() : 0));
+  if (streamed < 0) return work(blocks_[index]);
+  stream_->enter(streamed);
+  work(blocks_[index]);
+  stream_->leave(streamed);
 }
 
 TextContext Dit::encode_text(kernels::Ops& ops, ConstTensorView encoded,
@@ -66,7 +93,9 @@ TextContext Dit::encode_text(kernels::Ops& ops, ConstTensorView encoded,
                            {1, num_keys}, Device{}),
            context.key_log_weight);
   context.layers.reserve(blocks_.size());
-  for (const DitBlock& block : blocks_) context.layers.push_back(block.project_text(ops, text));
+  for (std::size_t n = 0; n < blocks_.size(); ++n)
+    run_block(
+        n, [&](const DitBlock& block) { context.layers.push_back(block.project_text(ops, text)); });
   return context;
 }
 
@@ -81,8 +110,10 @@ void Dit::forward(kernels::Ops& ops, ConstTensorView latent, double timestep,
     ops.count_nonfinite(values, a.nonfinite.view().slice(0, index, index + 1));
   };
   for (std::size_t n = 0; n < blocks_.size(); ++n) {
-    pending = blocks_[n].forward(ops, pending, position, text.layers[n], text.key_log_weight,
-                                 a.modulation[n % 2], a);
+    run_block(n, [&](const DitBlock& block) {
+      pending = block.forward(ops, pending, position, text.layers[n], text.key_log_weight,
+                              a.modulation[n % 2], a);
+    });
     count_nonfinite(a.x, n);
   }
   const Modulation m = head_modulation_.head_rows(

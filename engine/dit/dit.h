@@ -4,10 +4,12 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "engine/config/model_config.h"
 #include "engine/dit/activations.h"
+#include "engine/dit/block_stream.h"
 #include "engine/dit/dit_block.h"
 #include "engine/dit/patch_embed.h"
 #include "engine/dit/time_embed.h"
@@ -18,8 +20,10 @@ namespace psagen::engine {
 
 class Dit {
  public:
-  // `weights` stands at the root of the transformer's checkpoint.
-  Dit(const TransformerConfig& config, const Weights& weights, kernels::Ops& ops);
+  // `weights` stands at the root of the transformer's checkpoint. The last `streamed_blocks` blocks
+  // are kept in host memory and pass through the GPU (block_stream.h); on the CPU it must be 0.
+  Dit(const TransformerConfig& config, const Weights& weights, kernels::Ops& ops,
+      std::int64_t streamed_blocks = 0);
 
   // Everything the blocks need of a prompt. encoded [1, S, text_dim]: the text encoder's rows of
   // the S <= max_text_tokens real tokens. The model was trained on max_text_tokens rows of which
@@ -37,11 +41,16 @@ class Dit {
   const TransformerConfig& config() const { return config_; }
 
  private:
+  // work(block) once its weights are there.
+  template <typename Work>
+  void run_block(std::size_t index, const Work& work) const;
+
   TransformerConfig config_;
   PatchEmbed patch_embedding_;
   TimeEmbed time_embed_;
   Linear text_linear_1_;
   Linear text_linear_2_;
+  std::unique_ptr<BlockStream> stream_;  // null: every block is resident; outlives the blocks
   std::vector<DitBlock> blocks_;
   ModulationTable head_modulation_;
   LayerNorm norm_out_;

@@ -3,10 +3,10 @@
 namespace psagen::engine {
 
 DitBlock::DitBlock(const TransformerConfig& config, std::int64_t layer, const Weights& weights,
-                   kernels::Ops& ops)
+                   kernels::Ops& ops, Weighed weighed)
     : modulation_(6, config.dim(), weights, ops),
       norm1_(config.eps),
-      attn1_(config, layer, weights.child("attn1"), ops),
+      attn1_(config, layer, weights.child("attn1"), ops, weighed == Weighed::kResident),
       norm2_(config.dim(), config.eps, weights.child("norm2")),
       attn2_(config, weights.child("attn2")),
       norm3_(config.eps),

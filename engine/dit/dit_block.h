@@ -16,8 +16,11 @@ namespace psagen::engine {
 
 class DitBlock {
  public:
+  // Streamed weights stay where `weights` puts them; resident ones may be laid out anew.
+  enum class Weighed { kResident, kStreamed };
+
   DitBlock(const TransformerConfig& config, std::int64_t layer, const Weights& weights,
-           kernels::Ops& ops);
+           kernels::Ops& ops, Weighed weighed);
 
   TextKeysValues project_text(kernels::Ops& ops, ConstTensorView text) const {
     return attn2_.project_text(ops, text);

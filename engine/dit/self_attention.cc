@@ -8,11 +8,12 @@ namespace psagen::engine {
 namespace {
 
 std::vector<Linear> qkv_layers(const TransformerConfig& config, const Weights& weights,
-                               kernels::Ops& ops) {
+                               kernels::Ops& ops, bool may_stack) {
   std::vector<Linear> layers;
   for (const char* name : {"to_q", "to_k", "to_v"})
     layers.emplace_back(config.dim(), config.dim(), weights.child(name));
-  if (ops.context().runtime() == nullptr) return layers;  // a mapped file is not copied
+  // A GPU is quicker with one large product; a mapped file is not copied.
+  if (!may_stack || ops.context().runtime() == nullptr) return layers;
   Linear whole(ops, {&layers[0], &layers[1], &layers[2]});
   layers.clear();
   layers.push_back(std::move(whole));
@@ -22,11 +23,11 @@ std::vector<Linear> qkv_layers(const TransformerConfig& config, const Weights& w
 }  // namespace
 
 SelfAttention::SelfAttention(const TransformerConfig& config, std::int64_t layer,
-                             const Weights& weights, kernels::Ops& ops)
+                             const Weights& weights, kernels::Ops& ops, bool may_stack)
     : layer_(layer),
       num_heads_(config.num_attention_heads),
       head_dim_(config.attention_head_dim),
-      to_qkv_(qkv_layers(config, weights, ops)),
+      to_qkv_(qkv_layers(config, weights, ops, may_stack)),
       to_out_(config.dim(), config.dim(), weights.child("to_out.0")),
       norm_q_(config.dim(), config.eps, weights.child("norm_q")),
       norm_k_(config.dim(), config.eps, weights.child("norm_k")) {}

@@ -13,8 +13,9 @@ namespace psagen::engine {
 
 class SelfAttention {
  public:
+  // `may_stack`: the weights of q, k and v may be copied into one.
   SelfAttention(const TransformerConfig& config, std::int64_t layer, const Weights& weights,
-                kernels::Ops& ops);
+                kernels::Ops& ops, bool may_stack);
 
   // y = Wo attention(h) + bo, in a.q; reads a.h, which it also uses as scratch.
   ConstTensorView forward(kernels::Ops& ops, const StepPosition& position, DitActivations& a) const;
@@ -26,7 +27,7 @@ class SelfAttention {
   std::int64_t layer_;
   std::int64_t num_heads_;
   std::int64_t head_dim_;
-  std::vector<Linear> to_qkv_;  // three, or on a GPU one whose rows are those of the three
+  std::vector<Linear> to_qkv_;  // three, or one whose rows are those of the three
   Linear to_out_;
   RmsNorm norm_q_, norm_k_;
 };

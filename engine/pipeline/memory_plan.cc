@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "kernels/backend.h"
 
@@ -20,16 +21,30 @@ const StageMemory& largest(const MemoryPlan& plan) {
       [](const StageMemory& a, const StageMemory& b) { return a.bytes < b.bytes; });
 }
 
+// Fewer would be held by the two slots they pass through.
+constexpr std::int64_t kFewestStreamed = 3;
+
 }  // namespace
 
 std::size_t MemoryPlan::peak() const { return largest(*this).bytes + reserve; }
 
-MemoryPlan plan_memory(const std::filesystem::path& model_directory, const VideoRequest& request,
-                       const ContextOptions& options) {
-  const std::unique_ptr<Context> context = kernels::make_plan_context(options);
+MemoryPlanner::MemoryPlanner(std::filesystem::path model_directory, VideoRequest request,
+                             const ContextOptions& options)
+    : model_(std::move(model_directory)),
+      request_(std::move(request)),
+      options_(options),
+      num_blocks_(read_model_config(model_).transformer.num_layers) {}
+
+MemoryPlan MemoryPlanner::plan(std::int64_t streamed_blocks) const {
+  return plan_of(request_, streamed_blocks);
+}
+
+MemoryPlan MemoryPlanner::plan_of(const VideoRequest& request, std::int64_t streamed_blocks) const {
+  const std::unique_ptr<Context> context = kernels::make_plan_context(options_);
   Allocator& memory = context->allocator();
   MemoryPlan plan;
   plan.reserve = kernels::ops_reserve_bytes();
+  plan.streamed_blocks = streamed_blocks;
   for (const Stage stage : {Stage::kEncodeText, Stage::kDenoise, Stage::kDecode})
     plan.stages.push_back({stage, 0});
   // Loading counts for what it precedes: a stage holds what was loaded for it.
@@ -49,19 +64,26 @@ MemoryPlan plan_memory(const std::filesystem::path& model_directory, const Video
       if (plan.stages[i].stage == progress.stage) current = i;
     return true;
   };
-  TextToVideo(model_directory, *context)
+  PipelineOptions options;
+  options.streamed_blocks = streamed_blocks;
+  TextToVideo(model_, *context, options)
       .generate(
           one_step, [](const Frame&) {}, follow);
   note();
+  plan.host_bytes = context->runtime()->pinned_allocator().peak_bytes();
   return plan;
 }
 
-std::int64_t most_frames(const std::filesystem::path& model_directory, VideoRequest request,
-                         const ContextOptions& options, std::size_t available) {
+std::int64_t MemoryPlanner::most_streamed() const {
+  return num_blocks_ >= kFewestStreamed ? num_blocks_ : 0;
+}
+
+std::int64_t MemoryPlanner::most_frames(std::size_t available) const {
   constexpr std::int64_t kStride = 4;
+  VideoRequest request = request_;
   const auto fits = [&](std::int64_t steps) {
     request.num_frames = kStride * steps + 1;
-    return plan_memory(model_directory, request, options).peak() <= available;
+    return plan_of(request, most_streamed()).peak() <= available;
   };
   std::int64_t low = -1, high = (request.num_frames - 1) / kStride;  // fits(low), not fits(high)
   while (high - low > 1) {
@@ -71,18 +93,33 @@ std::int64_t most_frames(const std::filesystem::path& model_directory, VideoRequ
   return low < 0 ? 0 : kStride * low + 1;
 }
 
-void check_memory(const MemoryPlan& plan, const std::filesystem::path& model_directory,
-                  const VideoRequest& request, const ContextOptions& options,
-                  std::size_t available) {
-  if (plan.peak() <= available) return;
-  const std::int64_t frames = most_frames(model_directory, request, options, available);
-  throw Error(
-      ErrorCode::kOutOfMemory,
-      concat("this run takes ", gigabytes(plan.peak(), true), " of GPU memory (stage '",
-             stage_name(largest(plan).stage), "'), and there are ", gigabytes(available, false),
-             frames > 0 ? concat("; --frames ", frames, " would fit")
-                        : std::string("; no number of frames of this size would fit, use "
-                                      "--device cpu")));
+MemoryPlan MemoryPlanner::fit(std::size_t available) const {
+  MemoryPlan best = plan(0);
+  if (best.peak() <= available) return best;
+  const MemoryPlan smallest = plan(most_streamed());
+  if (smallest.peak() > available) {
+    const std::int64_t frames = most_frames(available);
+    throw Error(ErrorCode::kOutOfMemory,
+                concat("this run takes at least ", gigabytes(smallest.peak(), true),
+                       " of GPU memory (stage '", stage_name(largest(smallest).stage),
+                       "'), and there are ", gigabytes(available, false),
+                       frames > 0 ? concat("; --frames ", frames, " would fit")
+                                  : std::string("; no number of frames of this size would fit, "
+                                                "use --device cpu")));
+  }
+  std::int64_t low = kFewestStreamed - 1, high = most_streamed();  // not fit(low), fit(high)
+  best = smallest;
+  while (high - low > 1) {
+    const std::int64_t middle = (low + high) / 2;
+    const MemoryPlan tried = plan(middle);
+    if (tried.peak() > available) {
+      low = middle;
+    } else {
+      high = middle;
+      best = tried;
+    }
+  }
+  return best;
 }
 
 }  // namespace psagen::engine

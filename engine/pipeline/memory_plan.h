@@ -1,7 +1,9 @@
-// What a run will take of a GPU's memory, known before anything is loaded.
+// What a run will take of a GPU's memory and how it is made to fit, known before anything is
+// loaded.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <vector>
 
@@ -18,23 +20,35 @@ struct StageMemory {
 struct MemoryPlan {
   std::vector<StageMemory> stages;  // text encoding, denoising, decoding
   std::size_t reserve = 0;          // of the ops themselves and the driver, an upper bound
-  std::size_t peak() const;         // of the stages, and the reserve
+  std::size_t host_bytes = 0;       // the most page-locked host memory
+  std::int64_t streamed_blocks = 0;
+  std::size_t peak() const;  // of the stages, and the reserve
 };
 
-// For options.device, a GPU, which need not be there. Reads configurations and headers of the
-// model, none of its weights.
-MemoryPlan plan_memory(const std::filesystem::path& model_directory, const VideoRequest& request,
-                       const ContextOptions& options);
+// A model and a request on options.device, a GPU, which need not be there. Reads configurations and
+// headers of the model, none of its weights.
+class MemoryPlanner {
+ public:
+  MemoryPlanner(std::filesystem::path model_directory, VideoRequest request,
+                const ContextOptions& options);
 
-// The most frames of the request's size (4k + 1) that `available` bytes hold; 0 where not even one
-// is held.
-std::int64_t most_frames(const std::filesystem::path& model_directory, VideoRequest request,
-                         const ContextOptions& options, std::size_t available);
+  MemoryPlan plan(std::int64_t streamed_blocks = 0) const;
 
-// Throws Error(kOutOfMemory) where the plan takes more than `available`: both numbers, the stage,
-// and the smallest change that would fit.
-void check_memory(const MemoryPlan& plan, const std::filesystem::path& model_directory,
-                  const VideoRequest& request, const ContextOptions& options,
-                  std::size_t available);
+  // The plan that takes at most `available` bytes with the fewest blocks streamed from host memory.
+  // Throws Error(kOutOfMemory) where none does: what it would take, the stage, and the smallest
+  // change that would fit.
+  MemoryPlan fit(std::size_t available) const;
+
+ private:
+  MemoryPlan plan_of(const VideoRequest& request, std::int64_t streamed_blocks) const;
+  std::int64_t most_streamed() const;
+  // The most frames (4k + 1) that fit, 0 where not even one does.
+  std::int64_t most_frames(std::size_t available) const;
+
+  std::filesystem::path model_;
+  VideoRequest request_;
+  ContextOptions options_;
+  std::int64_t num_blocks_;
+};
 
 }  // namespace psagen::engine

@@ -27,12 +27,12 @@ namespace {
 template <typename Network>
 class Component {
  public:
-  template <typename Config>
+  template <typename Config, typename... More>
   Component(const std::shared_ptr<const WeightSource>& source, const Config& config,
-            Context& context, kernels::Ops& ops, DType product_dtype)
+            Context& context, kernels::Ops& ops, DType product_dtype, const More&... more)
       : source_(source) {
     const Weights weights(source, context, product_dtype);
-    network_.emplace(config, weights, ops);
+    network_.emplace(config, weights, ops, more...);
     weights.expect_all_read();
     source_->drop_from_memory();
   }
@@ -144,9 +144,9 @@ class StepReporter {
 }  // namespace
 
 struct TextToVideo::Impl {
-  Impl(const std::filesystem::path& directory, Context& the_context,
-       const std::filesystem::path& prompt_cache)
+  Impl(const std::filesystem::path& directory, Context& the_context, const PipelineOptions& options)
       : context(the_context),
+        streamed_blocks(options.streamed_blocks),
         ops(kernels::make_ops(the_context)),
         config(read_model_config(directory)),
         tokenizer(directory / "tokenizer",
@@ -155,8 +155,8 @@ struct TextToVideo::Impl {
         text_source(open_safetensors(directory / "text_encoder", "model")),
         dit_source(open_safetensors(directory / "transformer", "diffusion_pytorch_model")),
         vae_source(open_safetensors(directory / "vae", "diffusion_pytorch_model")) {
-    if (prompt_cache.empty()) return;
-    cache.emplace(prompt_cache,
+    if (options.prompt_cache.empty()) return;
+    cache.emplace(options.prompt_cache,
                   concat(text_encoder_key(directory), ' ', dtype_name(umt5_dtype(the_context)), ' ',
                          static_cast<int>(the_context.device().kind)));
   }
@@ -176,6 +176,7 @@ struct TextToVideo::Impl {
               const FrameSink& sink, StageTracker& stages);
 
   Context& context;
+  std::int64_t streamed_blocks;
   std::unique_ptr<kernels::Ops> ops;
   ModelConfig config;
   Tokenizer tokenizer;
@@ -281,8 +282,8 @@ void TextToVideo::Impl::decode(const VideoRequest& request, const VaeDecoder& va
 }
 
 TextToVideo::TextToVideo(const std::filesystem::path& model_directory, Context& context,
-                         const std::filesystem::path& prompt_cache)
-    : impl_(std::make_unique<Impl>(model_directory, context, prompt_cache)) {}
+                         const PipelineOptions& options)
+    : impl_(std::make_unique<Impl>(model_directory, context, options)) {}
 
 TextToVideo::~TextToVideo() = default;
 
@@ -320,7 +321,8 @@ RunReport TextToVideo::generate(const VideoRequest& request, const FrameSink& si
     wait();
   };
   const auto load_rest = [&](std::int64_t done) {
-    dit.emplace(impl.dit_source, impl.config.transformer, impl.context, *impl.ops, dtype);
+    dit.emplace(impl.dit_source, impl.config.transformer, impl.context, *impl.ops, dtype,
+                impl.streamed_blocks);
     stages.advance(done + 1);
     vae.emplace(impl.vae_source, impl.config.vae, impl.context, *impl.ops, dtype);
     wait();

@@ -61,14 +61,20 @@ struct RunReport {
 // Frames arrive in order, as soon as their decoder chunk is finished.
 using FrameSink = std::function<void(const Frame&)>;
 
+struct PipelineOptions {
+  // A folder where encoded prompts are kept and looked for (prompt_cache.h); empty: every prompt is
+  // encoded.
+  std::filesystem::path prompt_cache;
+  // Blocks of the transformer that stay in host memory (block_stream.h); on a GPU only.
+  std::int64_t streamed_blocks = 0;
+};
+
 class TextToVideo {
  public:
   // Reads the configuration and checks that the weight files are there and whole; weights are
   // mapped when a stage needs them.
-  // `prompt_cache`: a folder where encoded prompts are kept and looked for (prompt_cache.h); empty:
-  // every prompt is encoded.
   TextToVideo(const std::filesystem::path& model_directory, Context& context,
-              const std::filesystem::path& prompt_cache = {});
+              const PipelineOptions& options = {});
   ~TextToVideo();
 
   const ModelConfig& config() const;

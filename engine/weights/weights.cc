@@ -58,9 +58,12 @@ struct Weights::State {
     return tensor;
   }
 
-  Tensor uploaded(const TensorEntry& entry, Use use) {
-    const bool is_product = use == Use::kProduct && entry.shape.rank() > 1;
-    Tensor tensor(context.allocator(), is_product ? product_dtype : DType::kF32, entry.shape);
+  DType device_dtype(const TensorEntry& entry, Use use) const {
+    return use == Use::kProduct && entry.shape.rank() > 1 ? product_dtype : DType::kF32;
+  }
+
+  Tensor uploaded(const TensorEntry& entry, Use use, Allocator& memory) {
+    Tensor tensor(memory, device_dtype(entry, use), entry.shape);
     context.runtime()->upload(ConstTensorView(entry.bytes, entry.dtype, entry.shape, Device{}),
                               tensor);
     return tensor;
@@ -71,10 +74,27 @@ Weights::Weights(std::shared_ptr<const WeightSource> source, Context& context, D
     : state_(
           std::make_shared<State>(State{std::move(source), context, product_dtype, {}, {}, {}})) {}
 
-Weights::Weights(std::shared_ptr<State> state, std::string prefix)
-    : state_(std::move(state)), prefix_(std::move(prefix)) {}
+Weights::Weights(std::shared_ptr<State> state, std::string prefix, Allocator* memory)
+    : state_(std::move(state)), prefix_(std::move(prefix)), memory_(memory) {}
 
-Weights Weights::child(const std::string& name) const { return {state_, prefix_ + name + "."}; }
+Weights Weights::child(const std::string& name) const {
+  return {state_, prefix_ + name + ".", memory_};
+}
+
+Weights Weights::placed_in(Allocator& memory) const { return {state_, prefix_, &memory}; }
+
+std::size_t Weights::device_bytes() const {
+  std::size_t total = 0;
+  for (const std::string& name : state_->source->names()) {
+    if (!is_below(name, prefix_.substr(0, prefix_.size() - 1))) continue;
+    const TensorEntry& entry = *state_->source->find(name);
+    const DType dtype = entry.shape.rank() == 2 ? state_->product_dtype : DType::kF32;
+    const std::size_t bytes =
+        static_cast<std::size_t>(entry.shape.num_elements()) * dtype_size(dtype);
+    total += (bytes + kWeightAlignment - 1) / kWeightAlignment * kWeightAlignment;
+  }
+  return total;
+}
 
 Weights Weights::child(std::int64_t index) const { return child(std::to_string(index)); }
 
@@ -92,7 +112,10 @@ Parameter Weights::maybe(const Shape& shape, const std::string& name, Use use) c
   state_->read.insert(entry->name);
   if (state_->context.runtime() != nullptr) {
     const std::string key = entry->name + (use == Use::kProduct ? "" : " as values");
-    const auto copy = state_->copy_of(key, [&] { return state_->uploaded(*entry, use); });
+    const auto copy = state_->copy_of(key, [&] {
+      return state_->uploaded(*entry, use,
+                              memory_ != nullptr ? *memory_ : state_->context.allocator());
+    });
     return {copy->view(), copy};
   }
   if (is_aligned(*entry))

@@ -28,6 +28,9 @@ class Parameter {
   std::shared_ptr<const void> keep_alive_;
 };
 
+// Device tensors begin at multiples of this.
+inline constexpr std::size_t kWeightAlignment = 256;
+
 class Weights {
  public:
   // What a tensor is for decides its type on a GPU: matrices and kernels of products have the type
@@ -43,6 +46,11 @@ class Weights {
   // Cursor at `name.`; nothing is looked up yet.
   Weights child(const std::string& name) const;
   Weights child(std::int64_t index) const;
+  // The same cursor, but tensors on a GPU get their memory from there.
+  Weights placed_in(Allocator& memory) const;
+  // What the tensors below this cursor take on a GPU at most, each rounded up to kWeightAlignment:
+  // only matrices are sure to be for products.
+  std::size_t device_bytes() const;
 
   // The tensor of that name and exactly that shape, F32, BF16 or F16. Throws Error that names the
   // tensor and file: kNotFound where it is absent, kInvalidArgument (found, wanted) where shape or
@@ -62,10 +70,11 @@ class Weights {
 
  private:
   struct State;  // the source, the context and which names were read; shared by all cursors
-  Weights(std::shared_ptr<State> state, std::string prefix);
+  Weights(std::shared_ptr<State> state, std::string prefix, Allocator* memory);
 
   std::shared_ptr<State> state_;
-  std::string prefix_;  // empty, or ends in '.'
+  std::string prefix_;           // empty, or ends in '.'
+  Allocator* memory_ = nullptr;  // null: the context's
 };
 
 }  // namespace psagen::engine

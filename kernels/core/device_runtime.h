@@ -41,6 +41,10 @@ class DeviceRuntime {
   virtual void upload(ConstTensorView host, TensorView device) = 0;
   // Queues a copy into page-locked memory; the bytes are there once its ticket was waited for.
   virtual std::uint64_t download(ConstTensorView device, TensorView pinned) = 0;
+  // Queues a copy from page-locked memory that runs beside the work queued after it: it begins when
+  // everything queued so far is done. Work queued after await_prefetch() begins when it is done.
+  virtual std::uint64_t prefetch(ConstTensorView pinned, TensorView device) = 0;
+  virtual void await_prefetch(std::uint64_t prefetch) = 0;
   // A ticket for everything queued so far.
   virtual std::uint64_t mark() = 0;
   virtual void wait(std::uint64_t ticket) = 0;

@@ -99,8 +99,9 @@ CudaRuntime::CudaRuntime(const ContextOptions& options)
   PSAGEN_CUDA(cudaStreamCreateWithFlags(&copy_stream_, cudaStreamNonBlocking));
   PSAGEN_CUDA(cublasLtCreate(&cublas_));
   PSAGEN_CUDA(cudaEventCreateWithFlags(&order_, cudaEventDisableTiming));
-  for (cudaEvent_t& ticket : tickets_)
-    PSAGEN_CUDA(cudaEventCreateWithFlags(&ticket, cudaEventDisableTiming));
+  for (auto* events : {&tickets_, &prefetches_})
+    for (cudaEvent_t& event : *events)
+      PSAGEN_CUDA(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
   allocator_ = std::make_unique<StreamAllocator>(options.device, stream_);
   pinned_ = std::make_unique<PinnedAllocator>();
 }
@@ -112,7 +113,8 @@ CudaRuntime::~CudaRuntime() {
     if (staging_.slots[i] != nullptr) cudaFreeHost(staging_.slots[i]);
     if (staging_.copied[i] != nullptr) cudaEventDestroy(staging_.copied[i]);
   }
-  for (cudaEvent_t ticket : tickets_) cudaEventDestroy(ticket);
+  for (auto* events : {&tickets_, &prefetches_})
+    for (cudaEvent_t event : *events) cudaEventDestroy(event);
   cudaEventDestroy(order_);
   cublasLtDestroy(cublas_);
   cudaStreamDestroy(copy_stream_);
@@ -183,6 +185,24 @@ std::uint64_t CudaRuntime::download(ConstTensorView device, TensorView pinned) {
   PSAGEN_CUDA(cudaMemcpyAsync(pinned.bytes(), device.bytes(), device.num_bytes(),
                               cudaMemcpyDeviceToHost, stream_));
   return mark();
+}
+
+std::uint64_t CudaRuntime::prefetch(ConstTensorView pinned, TensorView device) {
+  PSAGEN_CHECK(
+      device.is_contiguous() && pinned.is_contiguous() && device.num_bytes() == pinned.num_bytes(),
+      ErrorCode::kInternal, "prefetch of ", pinned.shape(), " to ", device.shape());
+  PSAGEN_CUDA(cudaEventRecord(order_, stream_));
+  PSAGEN_CUDA(cudaStreamWaitEvent(copy_stream_, order_));
+  PSAGEN_CUDA(cudaMemcpyAsync(device.bytes(), pinned.bytes(), pinned.num_bytes(),
+                              cudaMemcpyHostToDevice, copy_stream_));
+  const std::uint64_t prefetch = next_prefetch_++;
+  PSAGEN_CUDA(cudaEventRecord(prefetches_[prefetch % kTickets], copy_stream_));
+  return prefetch;
+}
+
+// An event that serves a later copy already is waited for with that: the copies are in order.
+void CudaRuntime::await_prefetch(std::uint64_t prefetch) {
+  PSAGEN_CUDA(cudaStreamWaitEvent(stream_, prefetches_[prefetch % kTickets]));
 }
 
 std::uint64_t CudaRuntime::mark() {

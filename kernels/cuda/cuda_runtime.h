@@ -28,6 +28,8 @@ class CudaRuntime final : public DeviceRuntime {
   std::unique_ptr<Ops> make_ops(Context& context) override;
   void upload(ConstTensorView host, TensorView device) override;
   std::uint64_t download(ConstTensorView device, TensorView pinned) override;
+  std::uint64_t prefetch(ConstTensorView pinned, TensorView device) override;
+  void await_prefetch(std::uint64_t prefetch) override;
   std::uint64_t mark() override;
   void wait(std::uint64_t ticket) override;
   void synchronize() override;
@@ -64,6 +66,8 @@ class CudaRuntime final : public DeviceRuntime {
   cudaEvent_t order_ = nullptr;  // between the two streams
   std::array<cudaEvent_t, kTickets> tickets_{};
   std::uint64_t next_ticket_ = 0;
+  std::array<cudaEvent_t, kTickets> prefetches_{};  // on the copy stream, as tickets_ on the other
+  std::uint64_t next_prefetch_ = 0;
 };
 
 }  // namespace psagen::kernels::cuda

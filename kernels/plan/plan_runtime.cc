@@ -1,8 +1,10 @@
 #include "kernels/plan/plan_runtime.h"
 
-#include <algorithm>
-#include <cstring>
+#include <sys/mman.h>
 
+#include <algorithm>
+
+#include "kernels/core/error.h"
 #include "kernels/plan/plan_ops.h"
 
 namespace psagen::kernels {
@@ -29,30 +31,30 @@ class CountingAllocator final : public Allocator {
   std::uintptr_t next_ = std::uintptr_t{1} << 40;
 };
 
-// Host memory is small and read by the program: real, and zero.
-class ZeroedAllocator final : public Allocator {
+// Host memory may be read by the program: it is there and zero, but takes no room before it is
+// written.
+class ZeroAllocator final : public Allocator {
  public:
   Device device() const override { return {}; }
   void* allocate(std::size_t bytes) override {
-    void* const pointer = memory_.allocate(bytes);
-    std::memset(pointer, 0, bytes);
+    void* const pointer = mmap(nullptr, std::max<std::size_t>(bytes, 1), PROT_READ | PROT_WRITE,
+                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    PSAGEN_CHECK(pointer != MAP_FAILED, ErrorCode::kOutOfMemory, "no address range of ", bytes,
+                 " bytes is free");
     count(static_cast<std::ptrdiff_t>(bytes));
     return pointer;
   }
   void deallocate(void* pointer, std::size_t bytes) noexcept override {
-    memory_.deallocate(pointer, bytes);
+    munmap(pointer, std::max<std::size_t>(bytes, 1));
     count(-static_cast<std::ptrdiff_t>(bytes));
   }
-
- private:
-  CpuAllocator memory_;
 };
 
 }  // namespace
 
 PlanRuntime::PlanRuntime(Device device)
     : allocator_(std::make_unique<CountingAllocator>(device)),
-      pinned_(std::make_unique<ZeroedAllocator>()) {}
+      pinned_(std::make_unique<ZeroAllocator>()) {}
 
 PlanRuntime::~PlanRuntime() = default;
 

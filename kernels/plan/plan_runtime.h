@@ -24,6 +24,8 @@ class PlanRuntime final : public DeviceRuntime {
   std::unique_ptr<Ops> make_ops(Context& context) override;
   void upload(ConstTensorView, TensorView) override {}
   std::uint64_t download(ConstTensorView, TensorView) override { return 0; }
+  std::uint64_t prefetch(ConstTensorView, TensorView) override { return 0; }
+  void await_prefetch(std::uint64_t) override {}
   std::uint64_t mark() override { return 0; }
   void wait(std::uint64_t) override {}
   void synchronize() override {}

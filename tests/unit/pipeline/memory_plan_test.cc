@@ -29,6 +29,10 @@ ContextOptions gpu(DType dtype) {
   return options;
 }
 
+MemoryPlan plan_of(std::int64_t frames, DType dtype) {
+  return MemoryPlanner(kTinyModel, tiny_request(frames), gpu(dtype)).plan();
+}
+
 std::size_t stage_bytes(const MemoryPlan& plan, Stage stage) {
   for (const StageMemory& entry : plan.stages)
     if (entry.stage == stage) return entry.bytes;
@@ -36,7 +40,7 @@ std::size_t stage_bytes(const MemoryPlan& plan, Stage stage) {
 }
 
 TEST(MemoryPlan, CountsEveryTensorOfAStage) {
-  const MemoryPlan plan = plan_memory(kTinyModel, tiny_request(17), gpu(DType::kBF16));
+  const MemoryPlan plan = plan_of(17, DType::kBF16);
   ASSERT_EQ(plan.stages.size(), 3u);
   // Five latent frames of 32 x 32 are 1,280 tokens of 128 channels: x is float32; h, q, k, v are
   // bfloat16; rope tables are two of 64 float32.
@@ -54,7 +58,7 @@ TEST(MemoryPlan, CountsEveryTensorOfAStage) {
 
 TEST(MemoryPlan, GrowsWithFramesAndElements) {
   const auto denoise = [](std::int64_t frames, DType dtype) {
-    return stage_bytes(plan_memory(kTinyModel, tiny_request(frames), gpu(dtype)), Stage::kDenoise);
+    return stage_bytes(plan_of(frames, dtype), Stage::kDenoise);
   };
   EXPECT_GT(denoise(33, DType::kBF16), denoise(17, DType::kBF16));
   EXPECT_GT(denoise(17, DType::kF32), denoise(17, DType::kBF16));
@@ -62,22 +66,33 @@ TEST(MemoryPlan, GrowsWithFramesAndElements) {
 }
 
 TEST(MemoryPlan, NamesTheMostFramesThatFit) {
-  const ContextOptions options = gpu(DType::kBF16);
-  const auto peak = [&](std::int64_t frames) {
-    return plan_memory(kTinyModel, tiny_request(frames), options).peak();
-  };
+  const auto peak = [](std::int64_t frames) { return plan_of(frames, DType::kBF16).peak(); };
   const std::size_t available = peak(201);
   ASSERT_LT(available, peak(205)) << "frames cost nothing: the test needs more of them";
-  EXPECT_EQ(most_frames(kTinyModel, tiny_request(801), options, available), 201);
-  EXPECT_EQ(most_frames(kTinyModel, tiny_request(801), options, 1000), 0);
-
-  const VideoRequest request = tiny_request(801);
-  const MemoryPlan plan = plan_memory(kTinyModel, request, options);
-  check_memory(plan, kTinyModel, request, options, plan.peak());
+  const MemoryPlanner planner(kTinyModel, tiny_request(801), gpu(DType::kBF16));
+  EXPECT_EQ(planner.fit(peak(801)).peak(), peak(801));
   testing::expect_error(ErrorCode::kOutOfMemory, {"GB of GPU memory", "stage '", "--frames 201"},
-                        [&] { check_memory(plan, kTinyModel, request, options, available); });
+                        [&] { planner.fit(available); });
   testing::expect_error(ErrorCode::kOutOfMemory, {"no number of frames", "--device cpu"},
-                        [&] { check_memory(plan, kTinyModel, request, options, 1000); });
+                        [&] { planner.fit(1000); });
+}
+
+// The default model's eight blocks are most of its denoiser.
+TEST(MemoryPlan, StreamsTheFewestBlocksThatMakeItFit) {
+  const fs::path model = fs::path(PSAGEN_SOURCE_DIR) / "models/default";
+  VideoRequest request = tiny_request(1);
+  request.width = request.height = 32;
+  const MemoryPlanner planner(model, request, gpu(DType::kBF16));
+  const MemoryPlan whole = planner.plan(), five = planner.plan(5), all = planner.plan(8);
+  EXPECT_LT(five.peak(), whole.peak());
+  EXPECT_LT(all.peak(), five.peak());
+  EXPECT_LT(whole.host_bytes, std::size_t{1} << 20);
+  EXPECT_GT(all.host_bytes, 8u * 1'000'000u * 2u) << "eight blocks of a million weights";
+  EXPECT_EQ(planner.fit(whole.peak()).streamed_blocks, 0);
+  EXPECT_EQ(planner.fit(whole.peak() - 1).streamed_blocks, 3);
+  EXPECT_EQ(planner.fit(five.peak()).streamed_blocks, 5);
+  EXPECT_EQ(planner.fit(five.peak() - 1).streamed_blocks, 6);
+  EXPECT_EQ(planner.fit(all.peak()).streamed_blocks, 8);
 }
 
 }  // namespace

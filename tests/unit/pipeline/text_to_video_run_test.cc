@@ -141,7 +141,8 @@ TEST_F(TextToVideoRunTest, StopsInEveryStageWhenAsked) {
 TEST_F(TextToVideoRunTest, APromptIsEncodedOnce) {
   const testing::TemporaryFolder folder;
   const auto run_kept = [&](std::int64_t& parts_loaded) {
-    TextToVideo pipeline(kTinyModel, context_, folder / "cache");
+    TextToVideo pipeline(kTinyModel, context_,
+                         {.prompt_cache = folder / "cache", .streamed_blocks = 0});
     std::vector<std::uint8_t> frames;
     pipeline.generate(
         small_request(),

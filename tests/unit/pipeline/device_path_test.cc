@@ -1,0 +1,130 @@
+// What the pipeline does differently on a GPU, on one made of host memory: the frames must be those
+// of the CPU but for the rounding of products that are cut differently.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "engine/pipeline/text_to_video.h"
+#include "tests/support/host_runtime.h"
+
+namespace psagen::engine {
+namespace {
+
+namespace fs = std::filesystem;
+
+const fs::path kTinyModel = fs::path(PSAGEN_SOURCE_DIR) / "tests/data/tiny_model";
+
+VideoRequest small_request() {
+  VideoRequest request;
+  request.prompt = "a red circle";
+  request.negative_prompt = "a blue square";
+  request.width = 64;
+  request.height = 48;
+  request.num_frames = 33;  // three chunks of the decoder
+  request.num_steps = 4;
+  request.guidance_scale = 3.0;
+  return request;
+}
+
+std::vector<std::uint8_t> frames_of(Context& context, RunReport& report,
+                                    std::vector<Stage>* stages = nullptr) {
+  TextToVideo pipeline(kTinyModel, context);
+  std::vector<std::uint8_t> frames;
+  report = pipeline.generate(
+      small_request(),
+      [&frames](const Frame& frame) {
+        frames.insert(frames.end(), frame.rgb.begin(), frame.rgb.end());
+      },
+      [stages](const Progress& progress) {
+        if (stages != nullptr && (stages->empty() || stages->back() != progress.stage))
+          stages->push_back(progress.stage);
+        return true;
+      });
+  return frames;
+}
+
+double psnr(const std::vector<std::uint8_t>& a, const std::vector<std::uint8_t>& b) {
+  double squares = 0.0;
+  for (std::size_t i = 0; i < a.size(); ++i)
+    squares += std::pow(static_cast<double>(a[i]) - static_cast<double>(b[i]), 2);
+  return 10 * std::log10(255.0 * 255.0 * static_cast<double>(a.size()) / std::max(squares, 1e-9));
+}
+
+TEST(DevicePath, GivesTheFramesOfTheCpu) {
+  Context cpu;
+  RunReport cpu_report, report;
+  const std::vector<std::uint8_t> wanted = frames_of(cpu, cpu_report);
+  const std::unique_ptr<Context> context = testing::make_host_runtime_context();
+  std::vector<Stage> stages;
+  const std::vector<std::uint8_t> frames = frames_of(*context, report, &stages);
+  ASSERT_EQ(frames.size(), wanted.size());
+  EXPECT_GE(psnr(frames, wanted), 60.0);
+  EXPECT_EQ(report.steps.size(), 4u);
+  for (std::size_t i = 0; i < 4; ++i)
+    EXPECT_EQ(report.steps[i].sigma, cpu_report.steps[i].sigma) << i;
+  // One of text encoder and denoiser at a time.
+  EXPECT_THAT(stages, ::testing::ElementsAre(Stage::kLoad, Stage::kEncodeText, Stage::kLoad,
+                                             Stage::kDenoise, Stage::kDecode));
+  EXPECT_EQ(report.stages.size(), 4u) << "the two parts of a stage are one entry";
+  EXPECT_EQ(context->allocator().bytes_in_use(), 0u);
+}
+
+// The default model, whose eight blocks are enough for both slots to be used again and again.
+std::vector<std::uint8_t> streamed_frames(std::int64_t streamed_blocks, std::uint64_t& fetched) {
+  const std::unique_ptr<Context> context = testing::make_host_runtime_context();
+  PipelineOptions options;
+  options.streamed_blocks = streamed_blocks;
+  TextToVideo pipeline(fs::path(PSAGEN_SOURCE_DIR) / "models/default", *context, options);
+  VideoRequest request = small_request();
+  request.num_frames = 5;
+  request.num_steps = 2;
+  std::vector<std::uint8_t> frames;
+  pipeline.generate(request,
+                    [&frames](const Frame& frame) {
+                      frames.insert(frames.end(), frame.rgb.begin(), frame.rgb.end());
+                    },
+                    {});
+  fetched = static_cast<testing::HostRuntime*>(context->runtime())->num_prefetches();
+  return frames;
+}
+
+TEST(DevicePath, StreamedBlocksGiveTheSameFrames) {
+  std::uint64_t fetched = 0;
+  const std::vector<std::uint8_t> resident = streamed_frames(0, fetched);
+  EXPECT_EQ(fetched, 0u);
+  for (const std::int64_t count : {2, 3, 5, 8}) {
+    const std::vector<std::uint8_t> frames = streamed_frames(count, fetched);
+    EXPECT_GE(psnr(frames, resident), 60.0) << count << " streamed blocks";
+    // Two prompts, then two steps of two forwards pass through all of them.
+    if (count == 2)
+      EXPECT_LE(fetched, 2u) << "two blocks have a slot each";
+    else
+      EXPECT_GE(fetched, 6u * static_cast<std::uint64_t>(count - 2)) << count;
+  }
+}
+
+TEST(DevicePath, StopsWhereAsked) {
+  const std::unique_ptr<Context> context = testing::make_host_runtime_context();
+  for (const Stage stop : {Stage::kLoad, Stage::kEncodeText, Stage::kDenoise, Stage::kDecode}) {
+    bool asked = false;
+    std::int64_t calls_after = 0;
+    TextToVideo pipeline(kTinyModel, *context);
+    try {
+      pipeline.generate(
+          small_request(), [](const Frame&) {},
+          [&](const Progress& progress) {
+            if (asked) ++calls_after;
+            asked = asked || (progress.stage == stop && progress.done > 0);
+            return !asked;
+          });
+      FAIL() << "went on after " << stage_name(stop);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kCancelled);
+    }
+    EXPECT_EQ(calls_after, 0) << stage_name(stop);
+  }
+}
+
+}  // namespace
+}  // namespace psagen::engine
