@@ -239,7 +239,9 @@ class Run {
                  "interrupted");
     const double seconds_in_decode = outputs_->seconds();
     outputs_->finish();
-    engine::StageReport write{engine::Stage::kWrite, outputs_->seconds(), 0};
+    engine::StageReport write;
+    write.stage = engine::Stage::kWrite;
+    write.seconds = outputs_->seconds();
     for (engine::StageReport& stage : report.stages) {
       if (stage.stage != engine::Stage::kDecode) continue;
       stage.seconds -= seconds_in_decode;

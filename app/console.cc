@@ -70,6 +70,17 @@ ProgressStyle parse_progress(const std::string& name) {
   return ProgressStyle::kNone;
 }
 
+namespace {
+
+// " (8.1 GB/s)" where something was loaded.
+std::string rate_text(const engine::StageReport& stage) {
+  if (stage.loaded_bytes == 0 || stage.seconds <= 0) return {};
+  return concat(" (", decimal(static_cast<double>(stage.loaded_bytes) / 1e9 / stage.seconds, 1),
+                " GB/s)");
+}
+
+}  // namespace
+
 std::string duration_text(double seconds) {
   if (seconds < 59.95) return decimal(seconds, 1) + " s";
   const auto whole = static_cast<std::int64_t>(std::lround(seconds));
@@ -185,7 +196,8 @@ void Console::finished(const RunSummary& summary) {
   end_bar();
   std::string times;
   for (const engine::StageReport& stage : summary.stages) {
-    times += concat(engine::stage_name(stage.stage), " ", duration_text(stage.seconds), ", ");
+    times += concat(engine::stage_name(stage.stage), " ", duration_text(stage.seconds),
+                    rate_text(stage), ", ");
   }
   for (const auto& path : summary.outputs) std::fprintf(out_, "video: %s\n", path.c_str());
   std::fprintf(out_, "seed:  %llu\n", static_cast<unsigned long long>(summary.seed));

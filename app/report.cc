@@ -15,7 +15,8 @@ Json stages_json(const std::vector<engine::StageReport>& stages) {
   for (const engine::StageReport& stage : stages) {
     list.push_back({{"stage", engine::stage_name(stage.stage)},
                     {"seconds", stage.seconds},
-                    {"peak_bytes", stage.peak_bytes}});
+                    {"peak_bytes", stage.peak_bytes},
+                    {"loaded_bytes", stage.loaded_bytes}});
   }
   return list;
 }

@@ -1,6 +1,7 @@
 #include "engine/pipeline/stage_tracker.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "kernels/core/error.h"
 
@@ -21,14 +22,18 @@ void StageTracker::advance(std::int64_t done) {
 void StageTracker::end() {
   if (progress_.done != progress_.total) tell(progress_.total);
   const double seconds = std::chrono::duration<double>(Clock::now() - start_).count();
+  const std::size_t loaded = std::exchange(loaded_, 0);
   for (StageReport& report : reports_) {  // a stage may come in parts
     if (report.stage != progress_.stage) continue;
     report.seconds += seconds;
     report.peak_bytes = std::max(report.peak_bytes, memory_.peak_bytes());
+    report.loaded_bytes += loaded;
     return;
   }
-  reports_.push_back(
-      {.stage = progress_.stage, .seconds = seconds, .peak_bytes = memory_.peak_bytes()});
+  reports_.push_back({.stage = progress_.stage,
+                      .seconds = seconds,
+                      .peak_bytes = memory_.peak_bytes(),
+                      .loaded_bytes = loaded});
 }
 
 void StageTracker::tell(std::int64_t done) {

@@ -19,6 +19,8 @@ class StageTracker {
   void begin(Stage stage, std::int64_t total);
   void advance(std::int64_t done);
   void end();
+  // Weights loaded in the stage that is running.
+  void add_loaded(std::size_t bytes) { loaded_ += bytes; }
 
   std::vector<StageReport> take_reports() { return std::move(reports_); }
 
@@ -29,6 +31,7 @@ class StageTracker {
   const ProgressCallback& callback_;
   MemoryMeter memory_;
   Progress progress_;
+  std::size_t loaded_ = 0;
   Clock::time_point start_;
   std::vector<StageReport> reports_;
 };

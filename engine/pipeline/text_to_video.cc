@@ -1,7 +1,5 @@
 #include "engine/pipeline/text_to_video.h"
 
-#include <chrono>
-#include <deque>
 #include <optional>
 #include <utility>
 
@@ -13,6 +11,7 @@
 #include "engine/pipeline/model_hash.h"
 #include "engine/pipeline/prompt_cache.h"
 #include "engine/pipeline/stage_tracker.h"
+#include "engine/pipeline/step_reporter.h"
 #include "engine/text/umt5_encoder.h"
 #include "engine/vae/decoder.h"
 #include "engine/weights/safetensors.h"
@@ -34,8 +33,11 @@ class Component {
     const Weights weights(source, context, product_dtype);
     network_.emplace(config, weights, ops, more...);
     weights.expect_all_read();
+    loaded_bytes_ = weights.loaded_bytes();
     source_->drop_from_memory();
   }
+
+  std::size_t loaded_bytes() const { return loaded_bytes_; }  // sent to a GPU
 
   const Network& operator*() const { return *network_; }
   const Network* operator->() const { return &*network_; }
@@ -48,6 +50,7 @@ class Component {
  private:
   std::shared_ptr<const WeightSource> source_;
   std::optional<Network> network_;
+  std::size_t loaded_bytes_ = 0;
 };
 
 Shape latent_shape(const VideoRequest& request, const ModelConfig& config) {
@@ -78,68 +81,6 @@ void hand_over(ConstTensorView rgb, const FrameSink& sink) {
           .width = width,
           .height = height});
 }
-
-}  // namespace
-
-namespace {
-
-// Reports steps when they are done. A GPU is behind the program: it must always have the next step
-// queued, so a step is waited for only when the one after it has been queued.
-class StepReporter {
- public:
-  StepReporter(Context& context, const std::vector<scheduler::StepPlan>& plans,
-               ConstTensorView nonfinite, RunReport& report, StageTracker& stages)
-      : runtime_(context.runtime()),
-        plans_(plans),
-        health_(context, nonfinite),
-        report_(report),
-        stages_(stages) {}
-
-  // The next step has been queued, on a CPU done.
-  void queued(const DensityTotals& density) {
-    const double calls = static_cast<double>(density.calls);
-    const StepReport step = {.seconds = 0.0,
-                             .sigma = plans_[next_].sigma,
-                             .sparse = density.sparse_calls > 0,
-                             .nominal_density = density.nominal / calls,
-                             .executed_density = density.executed / calls};
-    waiting_.push_back({step, health_.fetch(static_cast<std::int64_t>(next_))});
-    ++next_;
-    if (runtime_ == nullptr || waiting_.size() > 1) finish_first();
-  }
-
-  void finish() {
-    while (!waiting_.empty()) finish_first();
-  }
-
- private:
-  using Clock = std::chrono::steady_clock;
-  struct Waiting {
-    StepReport report;
-    std::uint64_t ticket;
-  };
-
-  void finish_first() {
-    if (runtime_ != nullptr) runtime_->wait(waiting_.front().ticket);
-    health_.check(static_cast<std::int64_t>(report_.steps.size()),
-                  static_cast<std::int64_t>(plans_.size()));
-    const Clock::time_point now = Clock::now();
-    waiting_.front().report.seconds = std::chrono::duration<double>(now - last_).count();
-    last_ = now;
-    report_.steps.push_back(waiting_.front().report);
-    waiting_.pop_front();
-    stages_.advance(static_cast<std::int64_t>(report_.steps.size()));
-  }
-
-  DeviceRuntime* runtime_;
-  const std::vector<scheduler::StepPlan>& plans_;
-  LayerHealth health_;
-  RunReport& report_;
-  StageTracker& stages_;
-  std::size_t next_ = 0;
-  std::deque<Waiting> waiting_;
-  Clock::time_point last_ = Clock::now();
-};
 
 }  // namespace
 
@@ -281,6 +222,45 @@ void TextToVideo::Impl::decode(const VideoRequest& request, const VaeDecoder& va
   stages.end();
 }
 
+// The networks of a run, as they are loaded; each counts as one in the stage's progress.
+struct TextToVideo::ModelParts {
+  ModelParts(Impl& the_impl, StageTracker& the_stages) : impl(the_impl), stages(the_stages) {}
+
+  void begin(std::int64_t total) {
+    stages.begin(Stage::kLoad, total);
+    done = 0;
+  }
+
+  void load_text_encoder() {
+    load(text_encoder, impl.text_source, impl.config.text_encoder, umt5_dtype(impl.context));
+  }
+
+  void load_rest() {
+    const DType dtype = impl.context.compute_dtype();
+    load(dit, impl.dit_source, impl.config.transformer, dtype, impl.streamed_blocks);
+    load(vae, impl.vae_source, impl.config.vae, dtype);
+  }
+
+  void end() { stages.end(); }
+
+  template <typename Network, typename Config, typename... More>
+  void load(std::optional<Component<Network>>& part,
+            const std::shared_ptr<const WeightSource>& source, const Config& config, DType dtype,
+            const More&... more) {
+    part.emplace(source, config, impl.context, *impl.ops, dtype, more...);
+    if (impl.context.runtime() != nullptr) impl.context.runtime()->synchronize();
+    stages.add_loaded(part->loaded_bytes());
+    stages.advance(++done);
+  }
+
+  Impl& impl;
+  StageTracker& stages;
+  std::int64_t done = 0;
+  std::optional<Component<Umt5Encoder>> text_encoder;
+  std::optional<Component<Dit>> dit;
+  std::optional<Component<VaeDecoder>> vae;
+};
+
 TextToVideo::TextToVideo(const std::filesystem::path& model_directory, Context& context,
                          const PipelineOptions& options)
     : impl_(std::make_unique<Impl>(model_directory, context, options)) {}
@@ -307,55 +287,32 @@ RunReport TextToVideo::generate(const VideoRequest& request, const FrameSink& si
   // A GPU holds one of text encoder and denoiser at a time: the first is used for a moment. On the
   // CPU, where loading is mapping, all are opened at once, so that a bad tensor shows before
   // minutes of work.
-  const bool is_gpu = impl.context.runtime() != nullptr;
-  const auto wait = [&] {
-    if (is_gpu) impl.context.runtime()->synchronize();
-  };
-  const DType dtype = impl.context.compute_dtype();
-  std::optional<Component<Umt5Encoder>> text_encoder;
-  std::optional<Component<Dit>> dit;
-  std::optional<Component<VaeDecoder>> vae;
-  const auto load_text_encoder = [&] {
-    text_encoder.emplace(impl.text_source, impl.config.text_encoder, impl.context, *impl.ops,
-                         umt5_dtype(impl.context));
-    wait();
-  };
-  const auto load_rest = [&](std::int64_t done) {
-    dit.emplace(impl.dit_source, impl.config.transformer, impl.context, *impl.ops, dtype,
-                impl.streamed_blocks);
-    stages.advance(done + 1);
-    vae.emplace(impl.vae_source, impl.config.vae, impl.context, *impl.ops, dtype);
-    wait();
-  };
-
   std::vector<Tensor> encoded = impl.find_encoded(prompts);
   const bool is_kept = !encoded.empty();
-  stages.begin(Stage::kLoad, is_kept ? 2 : is_gpu ? 1 : 3);
-  if (!is_kept) {
-    load_text_encoder();
-    if (!is_gpu) stages.advance(1);
-  }
-  if (!is_gpu) load_rest(is_kept ? 0 : 1);
-  if (is_gpu && is_kept) load_rest(0);
-  stages.end();
+  const bool all_at_once = impl.context.runtime() == nullptr || is_kept;
+  ModelParts parts(impl, stages);
+  parts.begin((is_kept ? 0 : 1) + (all_at_once ? 2 : 0));
+  if (!is_kept) parts.load_text_encoder();
+  if (all_at_once) parts.load_rest();
+  parts.end();
   if (is_kept) {
     stages.begin(Stage::kEncodeText, impl.config.text_encoder.num_layers);
     stages.end();
   } else {
-    encoded = impl.encode(**text_encoder, prompts, stages);
+    encoded = impl.encode(**parts.text_encoder, prompts, stages);
     impl.keep_encoded(prompts, encoded);
-    text_encoder->unload();
+    parts.text_encoder->unload();
   }
-  if (!dit) {
-    stages.begin(Stage::kLoad, 2);
-    load_rest(0);
-    stages.end();
+  if (!all_at_once) {
+    parts.begin(2);
+    parts.load_rest();
+    parts.end();
   }
   Tensor latent = initial_latent(*impl.ops, latent_shape(request, impl.config), request.seed);
-  impl.denoise(request, **dit, encoded, latent, stages, report);
-  dit->unload();
+  impl.denoise(request, **parts.dit, encoded, latent, stages, report);
+  parts.dit->unload();
   impl.context.workspace().trim();
-  impl.decode(request, **vae, latent, sink, stages);
+  impl.decode(request, **parts.vae, latent, sink, stages);
   impl.context.workspace().trim();
   report.stages = stages.take_reports();
   return report;

@@ -41,6 +41,8 @@ struct StageReport {
   Stage stage = Stage::kLoad;
   double seconds = 0.0;
   std::size_t peak_bytes = 0;  // resident memory of the process at its peak within the stage
+  // Weights read from files and sent to a GPU in this stage; on the CPU files are mapped, and 0.
+  std::size_t loaded_bytes = 0;
 };
 
 struct StepReport {
@@ -88,6 +90,7 @@ class TextToVideo {
 
  private:
   struct Impl;
+  struct ModelParts;
   std::unique_ptr<Impl> impl_;
 };
 

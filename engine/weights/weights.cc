@@ -38,6 +38,7 @@ struct Weights::State {
   std::shared_ptr<const WeightSource> source;
   Context& context;
   DType product_dtype;
+  std::size_t loaded_bytes = 0;
   std::set<std::string> read;
   std::vector<std::string> ignored;
   // Copies of tensors that cannot be used where they lie: made once however often asked for.
@@ -64,6 +65,7 @@ struct Weights::State {
 
   Tensor uploaded(const TensorEntry& entry, Use use, Allocator& memory) {
     Tensor tensor(memory, device_dtype(entry, use), entry.shape);
+    loaded_bytes += entry.num_bytes;
     context.runtime()->upload(ConstTensorView(entry.bytes, entry.dtype, entry.shape, Device{}),
                               tensor);
     return tensor;
@@ -71,8 +73,8 @@ struct Weights::State {
 };
 
 Weights::Weights(std::shared_ptr<const WeightSource> source, Context& context, DType product_dtype)
-    : state_(
-          std::make_shared<State>(State{std::move(source), context, product_dtype, {}, {}, {}})) {}
+    : state_(std::make_shared<State>(
+          State{std::move(source), context, product_dtype, 0, {}, {}, {}})) {}
 
 Weights::Weights(std::shared_ptr<State> state, std::string prefix, Allocator* memory)
     : state_(std::move(state)), prefix_(std::move(prefix)), memory_(memory) {}
@@ -82,6 +84,8 @@ Weights Weights::child(const std::string& name) const {
 }
 
 Weights Weights::placed_in(Allocator& memory) const { return {state_, prefix_, &memory}; }
+
+std::size_t Weights::loaded_bytes() const { return state_->loaded_bytes; }
 
 std::size_t Weights::device_bytes() const {
   std::size_t total = 0;

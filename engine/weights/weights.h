@@ -48,6 +48,8 @@ class Weights {
   Weights child(std::int64_t index) const;
   // The same cursor, but tensors on a GPU get their memory from there.
   Weights placed_in(Allocator& memory) const;
+  // Bytes of files that were sent to a GPU so far, for all cursors of the source together.
+  std::size_t loaded_bytes() const;
   // What the tensors below this cursor take on a GPU at most, each rounded up to kWeightAlignment:
   // only matrices are sure to be for products.
   std::size_t device_bytes() const;

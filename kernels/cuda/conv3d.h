@@ -11,7 +11,7 @@
 
 #include "kernels/core/allocator.h"
 #include "kernels/core/context.h"
-#include "kernels/cuda/cuda_runtime.h"
+#include "kernels/cuda/runtime.h"
 #include "kernels/ops.h"
 
 namespace psagen::kernels::cuda {

@@ -5,7 +5,7 @@
 
 #include <memory>
 
-#include "kernels/cuda/cuda_runtime.h"
+#include "kernels/cuda/runtime.h"
 #include "kernels/ops.h"
 
 namespace psagen::kernels {

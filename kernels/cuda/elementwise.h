@@ -4,7 +4,7 @@
 #include <span>
 
 #include "kernels/core/allocator.h"
-#include "kernels/cuda/cuda_runtime.h"
+#include "kernels/cuda/runtime.h"
 #include "kernels/ops.h"
 
 namespace psagen::kernels::cuda {

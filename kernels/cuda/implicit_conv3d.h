@@ -1,8 +1,8 @@
 // Convolutions by kernels of our own, as matrix products whose left matrix is never laid out.
 #pragma once
 
-#include "kernels/cuda/cuda_runtime.h"
 #include "kernels/cuda/device_views.h"
+#include "kernels/cuda/runtime.h"
 
 namespace psagen::kernels::cuda {
 

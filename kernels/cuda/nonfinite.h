@@ -1,7 +1,7 @@
 // Counts NaN and infinity: one read of the tensor.
 #pragma once
 
-#include "kernels/cuda/cuda_runtime.h"
+#include "kernels/cuda/runtime.h"
 #include "kernels/ops.h"
 
 namespace psagen::kernels::cuda {

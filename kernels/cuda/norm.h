@@ -1,7 +1,7 @@
 // Norms over the last dimension, with what comes right before and after them: one pass over memory.
 #pragma once
 
-#include "kernels/cuda/cuda_runtime.h"
+#include "kernels/cuda/runtime.h"
 #include "kernels/ops.h"
 
 namespace psagen::kernels::cuda {

@@ -1,7 +1,7 @@
 // Copies that change layout, type or device.
 #pragma once
 
-#include "kernels/cuda/cuda_runtime.h"
+#include "kernels/cuda/runtime.h"
 #include "kernels/ops.h"
 
 namespace psagen::kernels::cuda {

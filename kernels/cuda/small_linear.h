@@ -2,8 +2,8 @@
 // product where cuBLASLt's epilogues do not go far enough.
 #pragma once
 
-#include "kernels/cuda/cuda_runtime.h"
 #include "kernels/cuda/device_views.h"
+#include "kernels/cuda/runtime.h"
 #include "kernels/ops.h"
 
 namespace psagen::kernels::cuda {

@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "kernels/core/allocator.h"
-#include "kernels/cuda/cuda_runtime.h"
+#include "kernels/cuda/runtime.h"
 #include "kernels/ops.h"
 
 namespace psagen::kernels::cuda {

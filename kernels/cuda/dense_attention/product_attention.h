@@ -2,8 +2,8 @@
 #pragma once
 
 #include "kernels/core/allocator.h"
-#include "kernels/cuda/cuda_runtime.h"
 #include "kernels/cuda/linear.h"
+#include "kernels/cuda/runtime.h"
 #include "kernels/ops.h"
 
 namespace psagen::kernels::cuda {

@@ -6,8 +6,8 @@
 #include <span>
 
 #include "kernels/cuda/cuda_check.h"
-#include "kernels/cuda/cuda_runtime.h"
 #include "kernels/cuda/device/numeric.cuh"
+#include "kernels/cuda/runtime.h"
 
 namespace psagen::kernels::cuda {
 

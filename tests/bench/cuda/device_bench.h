@@ -17,12 +17,15 @@ namespace psagen::kernels {
 
 class DeviceBench {
  public:
-  // Runs only the cases with `part` in their names.
-  explicit DeviceBench(std::string part)
+  // Runs only the cases with `part` in their names, by the portable kernels where told so.
+  explicit DeviceBench(std::string part, bool portable = false)
       : part_(std::move(part)),
-        context_(make_context({.device = {DeviceKind::kCuda, 0}, .compute_dtype = DType::kBF16})),
+        context_(make_context({.device = {DeviceKind::kCuda, 0},
+                               .compute_dtype = DType::kBF16,
+                               .portable_kernels = portable})),
         ops_(make_ops(*context_)) {
-    std::printf("{\"device\": \"%s\"}\n", context_->runtime()->info().name.c_str());
+    std::printf("{\"device\": \"%s\", \"kernels\": \"%s\"}\n",
+                context_->runtime()->info().name.c_str(), portable ? "portable" : "default");
   }
 
   Ops& ops() { return *ops_; }
@@ -37,6 +40,7 @@ class DeviceBench {
   Tensor random(Shape shape, DType dtype = DType::kBF16, double deviation = 1.0) {
     Tensor result = empty(shape, dtype);
     const std::int64_t count = shape.num_elements(), block = std::min<std::int64_t>(count, 1 << 20);
+    if (count == 0) return result;
     Tensor host(host_memory_, DType::kF32, {block});
     for (std::int64_t i = 0; i < block; ++i) {
       double sum = 0.0;
@@ -66,7 +70,7 @@ class DeviceBench {
 
   void run(const std::string& name, const Work& work, const std::function<void()>& call) {
     const double first = microseconds(call, 1);
-    const int calls = static_cast<int>(std::clamp(1e5 / microseconds(call, 2), 2.0, 1000.0));
+    const int calls = static_cast<int>(std::clamp(2e5 / microseconds(call, 2), 2.0, 1000.0));
     std::vector<double> rounds;
     for (int i = 0; i < 5; ++i) rounds.push_back(microseconds(call, calls));
     std::sort(rounds.begin(), rounds.end());

@@ -66,7 +66,9 @@ TEST(DevicePath, GivesTheFramesOfTheCpu) {
   // One of text encoder and denoiser at a time.
   EXPECT_THAT(stages, ::testing::ElementsAre(Stage::kLoad, Stage::kEncodeText, Stage::kLoad,
                                              Stage::kDenoise, Stage::kDecode));
-  EXPECT_EQ(report.stages.size(), 4u) << "the two parts of a stage are one entry";
+  ASSERT_EQ(report.stages.size(), 4u) << "the two parts of a stage are one entry";
+  EXPECT_EQ(cpu_report.stages[0].loaded_bytes, 0u);
+  EXPECT_GT(report.stages[0].loaded_bytes, 100'000u);
   EXPECT_EQ(context->allocator().bytes_in_use(), 0u);
 }
 

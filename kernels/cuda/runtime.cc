@@ -1,4 +1,4 @@
-#include "kernels/cuda/cuda_runtime.h"
+#include "kernels/cuda/runtime.h"
 
 #include <algorithm>
 #include <cstring>

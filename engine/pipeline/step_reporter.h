@@ -1,0 +1,74 @@
+// Steps as they are done. A GPU is behind the program: it must always have the next step queued, so
+// a step is waited for only when the one after it has been queued.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <vector>
+
+#include "engine/dit/activations.h"
+#include "engine/pipeline/health.h"
+#include "engine/pipeline/stage_tracker.h"
+#include "engine/pipeline/text_to_video.h"
+#include "scheduler/step_plan.h"
+
+namespace psagen::engine {
+
+class StepReporter {
+ public:
+  StepReporter(Context& context, const std::vector<scheduler::StepPlan>& plans,
+               ConstTensorView nonfinite, RunReport& report, StageTracker& stages)
+      : runtime_(context.runtime()),
+        plans_(plans),
+        health_(context, nonfinite),
+        report_(report),
+        stages_(stages) {}
+
+  // The next step has been queued, on a CPU done.
+  void queued(const DensityTotals& density) {
+    const double calls = static_cast<double>(density.calls);
+    const StepReport step = {.seconds = 0.0,
+                             .sigma = plans_[next_].sigma,
+                             .sparse = density.sparse_calls > 0,
+                             .nominal_density = density.nominal / calls,
+                             .executed_density = density.executed / calls};
+    waiting_.push_back({step, health_.fetch(static_cast<std::int64_t>(next_))});
+    ++next_;
+    if (runtime_ == nullptr || waiting_.size() > 1) finish_first();
+  }
+
+  void finish() {
+    while (!waiting_.empty()) finish_first();
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  struct Waiting {
+    StepReport report;
+    std::uint64_t ticket;
+  };
+
+  void finish_first() {
+    if (runtime_ != nullptr) runtime_->wait(waiting_.front().ticket);
+    health_.check(static_cast<std::int64_t>(report_.steps.size()),
+                  static_cast<std::int64_t>(plans_.size()));
+    const Clock::time_point now = Clock::now();
+    waiting_.front().report.seconds = std::chrono::duration<double>(now - last_).count();
+    last_ = now;
+    report_.steps.push_back(waiting_.front().report);
+    waiting_.pop_front();
+    stages_.advance(static_cast<std::int64_t>(report_.steps.size()));
+  }
+
+  DeviceRuntime* runtime_;
+  const std::vector<scheduler::StepPlan>& plans_;
+  LayerHealth health_;
+  RunReport& report_;
+  StageTracker& stages_;
+  std::size_t next_ = 0;
+  std::deque<Waiting> waiting_;
+  Clock::time_point last_ = Clock::now();
+};
+
+}  // namespace psagen::engine
