@@ -247,6 +247,31 @@ VaeDecoder& VaeDecoder::operator=(VaeDecoder&&) noexcept = default;
 
 namespace {
 
+// NaN and infinite values of all chunks; looked at once, at the end, so that no chunk is waited
+// for.
+class NonfiniteCounter {
+ public:
+  explicit NonfiniteCounter(kernels::Ops& ops)
+      : count_(ops.context().allocator(), DType::kI32, {1}) {
+    ops.copy(host(), count_);
+  }
+
+  void add(kernels::Ops& ops, ConstTensorView values) { ops.count_nonfinite(values, count_); }
+
+  // Throws Error(kNumeric) where there were any.
+  void check(kernels::Ops& ops) {
+    ops.copy(count_, host());
+    PSAGEN_CHECK(found_ == 0, ErrorCode::kNumeric, "the decoder gave ", found_,
+                 " values that are NaN or infinite");
+  }
+
+ private:
+  TensorView host() { return {reinterpret_cast<std::byte*>(&found_), DType::kI32, {1}, Device{}}; }
+
+  Tensor count_;
+  std::int32_t found_ = 0;
+};
+
 void check_latent(const VaeConfig& config, ConstTensorView latent,
                   std::int64_t latent_frames_per_chunk) {
   PSAGEN_CHECK(latent.rank() == 5 && latent.dim(0) == 1 && latent.dim(1) == config.z_dim,
@@ -281,10 +306,12 @@ void VaeDecoder::run(kernels::Ops& ops, ConstTensorView latent, Output output,
                                         "decoding was cancelled after ", done, " of ", total,
                                         " latent frames");
                          });
+  NonfiniteCounter nonfinite(ops);
   for (std::int64_t begin = 0; begin < total; begin += chunk) {
     const std::int64_t end = std::min(begin + chunk, total);
     ConstTensorView rgb = network_->decode_chunk(ops, frames.slice(0, begin, end), activations);
     if (output == Output::kRgb8) {
+      nonfinite.add(ops, rgb);  // what is not a number would be rounded to a colour
       const TensorView rounded = rgb8.view().slice(0, 0, rgb.dim(0));
       ops.to_rgb8({.x = rgb, .rgb = rounded});
       rgb = rounded;
@@ -292,6 +319,7 @@ void VaeDecoder::run(kernels::Ops& ops, ConstTensorView latent, Output output,
     delivery.push(rgb, end);
   }
   delivery.finish();
+  nonfinite.check(ops);
 }
 
 void VaeDecoder::decode(kernels::Ops& ops, ConstTensorView latent, const FrameSink& sink,

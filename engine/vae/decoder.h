@@ -38,8 +38,8 @@ class VaeDecoder {
   // 1) of them, then 4 n a time (n = latent_frames_per_chunk; 4 is the temporal stride). Not given,
   // n is what suits the device: 1 on the CPU, on a GPU as many as fit into 4 GB beside the weights,
   // but 4 at most. On a GPU a chunk's frames come, and its progress is reported, when the chunk
-  // after it has been queued. Throws Error(kCancelled) where `progress` says so; either callback
-  // may be empty.
+  // after it has been queued. Throws Error(kCancelled) where `progress` says so, Error(kNumeric)
+  // after the last frame where any value was NaN or infinite; either callback may be empty.
   void decode(kernels::Ops& ops, ConstTensorView latent, const FrameSink& sink,
               const DecodeProgress& progress,
               std::optional<std::int64_t> latent_frames_per_chunk = {}) const;

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 #include <random>
 
 #include "kernels/backend.h"
@@ -82,6 +83,18 @@ TEST_F(DecoderTest, AJobLeavesNothingBehindForTheNext) {
   decoder_.decode_values(*ops_, random_latent(2, 99), {}, {});
   decoder_.decode_values(*ops_, latent, second.sink(), {});
   EXPECT_EQ(first.values, second.values);
+}
+
+TEST_F(DecoderTest, ValuesThatAreNoNumbersAreAnError) {
+  Tensor latent = random_latent(4);
+  latent.view().data<float>()[20] = std::numeric_limits<float>::quiet_NaN();
+  try {
+    decoder_.decode(*ops_, latent, {}, {});
+    FAIL() << "a video of no numbers";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kNumeric);
+    EXPECT_THAT(error.message(), ::testing::HasSubstr("decoder"));
+  }
 }
 
 TEST_F(DecoderTest, MemoryDoesNotGrowWithTheClip) {
