@@ -40,9 +40,19 @@ const ModuleApi& load(const fs::path& path) {
   return *api;
 }
 
+// Looked for first: without it the module, and half a gigabyte of libraries, would be loaded in
+// vain.
+void expect_driver() {
+  void* const driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL);
+  PSAGEN_CHECK(driver != nullptr, ErrorCode::kDevice,
+               "no GPU can be used: there is no NVIDIA driver (", dlerror(), ")");
+  dlclose(driver);
+}
+
 }  // namespace
 
 std::unique_ptr<DeviceRuntime> open_runtime(const ContextOptions& options) {
+  expect_driver();
   std::string looked;
   for (const fs::path& path : candidates()) {
     std::error_code error;
