@@ -212,9 +212,8 @@ void run_bench(std::span<const std::string> arguments, Invocation& invocation) {
   const BenchOptions options = parse_flags(table, arguments.subspan(has_word ? 1 : 0));
   if (options.help.value_or(false)) {
     return invocation.console.page(
-        "psa-gen bench [all|attention|forward|text|decode|run] times the parts of a model; run "
-        "makes "
-        "whole videos and is not in all.\n\n"
+        "psa-gen bench [all|attention|forward|text|decode|run] times the parts of a model;\n"
+        "run makes whole videos and is not in all.\n\n"
         "Below each time: where it goes, measured with every op waited for.\n" +
         flag_section(field_texts(table)));
   }

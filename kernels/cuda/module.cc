@@ -61,7 +61,7 @@ std::unique_ptr<DeviceRuntime> open_runtime(const ContextOptions& options) {
     looked += (looked.empty() ? "" : ", ") + path.lexically_normal().string();
   }
   throw Error(ErrorCode::kDevice,
-              concat("the CUDA back end is not installed (no ", looked, "); use --device cpu"));
+              concat("the GPU back end is not installed (no ", looked, "); use --device cpu"));
 }
 
 }  // namespace psagen::kernels::cuda

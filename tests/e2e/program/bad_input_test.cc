@@ -83,7 +83,7 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"AttentionUnknown", {"--attention", "pas"}, 2, {"pas"}},
         Case{"PresetUnknown", {"--attention", "psa:no-such-preset"}, 2, {"no-such-preset"}},
         Case{"DeviceUnknown", {"--device", "cpuu"}, 2, {"cpuu", "cpu"}},
-        Case{"DeviceAbsent", {"--device", "cuda:99"}, 6, {}},
+        Case{"DeviceAbsent", {"--device", "cuda:99"}, 6, {"GPU"}},
         Case{"PlanOfTheCpu", {"--plan"}, 2, {"--plan", "cpu"}},
         Case{"VramLimitZero", {"--vram-limit", "0"}, 2, {"--vram-limit"}},
         Case{"DtypeUnknown", {"--dtype", "f8"}, 2, {"f8", "f16"}},

@@ -42,7 +42,7 @@ TEST(OpenContext, TheCpuComputesInFloat32Only) {
 }
 
 TEST(OpenContext, AGpuThatIsNotThereIsAnErrorAndNothingElse) {
-  expect_error(ErrorCode::kDevice, {}, [] { open_context(parse_device("cuda:99"), {}, 1); });
+  expect_error(ErrorCode::kDevice, {"GPU"}, [] { open_context(parse_device("cuda:99"), {}, 1); });
 }
 
 TEST(OpenContext, AutoAlwaysFindsADevice) {
