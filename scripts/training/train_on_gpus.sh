@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # One slice of training of the default model on all GPUs of this machine: the denoiser on all but the
-# last, the VAE's decoder on the last; on one GPU the denoiser alone. Continues from models/default, or
-# from where an earlier slice on this machine stopped; the first slice encodes the clips.
+# last, the VAE's decoder on the last; the denoiser alone on one GPU or with a DECODER_TOTAL of 0.
+# Continues from models/default, or from where an earlier slice on this machine stopped; the first
+# slice encodes the clips.
 #
 #   scripts/training/train_on_gpus.sh STATE SECONDS DENOISER_TOTAL DECODER_TOTAL
 #
@@ -13,7 +14,7 @@ state=${1:?usage: train_on_gpus.sh STATE SECONDS DENOISER_TOTAL DECODER_TOTAL}
 seconds=$2 denoiser_total=$3 decoder_total=$4
 export PYTHONUNBUFFERED=1 OMP_NUM_THREADS=8
 gpus=$(nvidia-smi --list-gpus | wc -l)
-trainers=$((gpus > 1 ? gpus - 1 : 1))
+trainers=$((gpus > 1 && decoder_total > 0 ? gpus - 1 : gpus))
 training=scripts/training
 left() { echo $((seconds - SECONDS)); }
 
@@ -22,7 +23,7 @@ if [[ ! -e $state/vae_ema.safetensors ]]; then
   mkdir -p "$state/decoder"
   cp "$state/vae_ema.safetensors" "$state/decoder/"
 fi
-if ((gpus > 1)); then
+if ((trainers < gpus)); then
   CUDA_VISIBLE_DEVICES=$((gpus - 1)) python3 $training/train_vae.py --state "$state/decoder" \
     --decoder-only --peak-lr 4e-4 --benchmark-convolutions --total "$decoder_total" \
     --seconds $(($(left) - 60)) &
@@ -34,4 +35,6 @@ torchrun --nproc-per-node "$trainers" $training/train_dit.py --state "$state" --
 wait
 cp "$state/decoder/vae_ema.safetensors" "$state/"
 python3 $training/package_model.py --state "$state" --out models/default
-timeout "$(left)" python3 $training/evaluate_vae.py --split test-iid --clips 64 || true
+if ((trainers < gpus)); then
+  timeout "$(left)" python3 $training/evaluate_vae.py --split test-iid --clips 64 || true
+fi
