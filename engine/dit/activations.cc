@@ -23,6 +23,7 @@ bool is_reordered(const AttentionConfig& attention) {
 }
 
 constexpr std::int64_t kHeadRows = 8192;
+constexpr std::int64_t kTileRows = 128;  // of a matrix product on a GPU
 // On a GPU, products of this many rows run at full speed.
 constexpr std::int64_t kHiddenRowsOnGpu = 16384;
 
@@ -35,7 +36,16 @@ std::int64_t hidden_rows(const Context& context, std::int64_t num_tokens, std::i
   return (num_tokens + slices - 1) / slices;
 }
 
+// Rows of a slice of `bytes`, whole tiles of them and at least one.
+std::int64_t rows_in(std::int64_t bytes, std::int64_t row_bytes, std::int64_t num_tokens) {
+  return std::min(num_tokens, std::max(kTileRows, bytes / row_bytes / kTileRows * kTileRows));
+}
+
 }  // namespace
+
+DType score_dtype(const Context& context) {
+  return context.compute_dtype() == DType::kBF16 ? DType::kF16 : context.compute_dtype();
+}
 
 DitActivations::DitActivations(kernels::Ops& ops, const TransformerConfig& config,
                                const Shape& latent, const AttentionConfig& attention_config)
@@ -62,22 +72,32 @@ DitActivations::DitActivations(kernels::Ops& ops, const TransformerConfig& confi
   patches = Tensor(allocator, DType::kF32, {1, num_tokens, kPatchArea * config.in_channels});
   x = Tensor(allocator, DType::kF32, {1, num_tokens, dim});
   h = tensor({1, num_tokens, dim});
-  if (ops.context().device().kind == DeviceKind::kCpu) {
-    for (TensorView* part : {&q, &k, &v})
-      *part = qkv_storage_.emplace_back(tensor({1, num_tokens, dim}));
-  } else {
-    qkv = qkv_storage_.emplace_back(tensor({1, num_tokens, 3 * dim}));
-    q = qkv.slice(2, 0, dim);
-    k = qkv.slice(2, dim, 2 * dim);
-    v = qkv.slice(2, 2 * dim, 3 * dim);
+  const auto view = [&](DType dtype, Shape shape) -> TensorView {
+    return storage_.emplace_back(allocator, dtype, shape);
+  };
+  const auto over = [](TensorView bytes, DType dtype, Shape shape) {
+    return TensorView(bytes.bytes(), dtype, shape, bytes.device());
+  };
+  const DType scored = score_dtype(ops.context());
+  const TensorView pair = view(scored, {2, 1, num_tokens, dim});
+  q = over(pair, scored, {1, num_tokens, dim});
+  k = over(pair.slice(0, 1, 2), scored, {1, num_tokens, dim});
+  y = over(pair, DType::kF32, {1, num_tokens, dim});
+  v = view(ops.context().compute_dtype(), {1, num_tokens, dim});
+  hidden = view(ops.context().compute_dtype(),
+                {1, hidden_rows(ops.context(), num_tokens, config.ffn_dim), config.ffn_dim});
+  if (ops.context().device().kind != DeviceKind::kCpu) {
+    const std::int64_t row_bytes = 2 * dim * static_cast<std::int64_t>(sizeof(float));
+    const std::int64_t rows =
+        rows_in(static_cast<std::int64_t>(hidden.num_bytes()), row_bytes, num_tokens);
+    const Shape shape = {1, rows, 2 * dim};
+    const bool fits = rows * row_bytes <= static_cast<std::int64_t>(hidden.num_bytes());
+    projected = fits ? over(hidden, DType::kF32, shape) : view(DType::kF32, shape);
   }
-  hidden = tensor({1, hidden_rows(ops.context(), num_tokens, config.ffn_dim), config.ffn_dim});
   // What the head reads is float32 as what it gives is: errors here go straight into the velocity.
   head_rows = h;
-  if (head_rows.dtype() != DType::kF32) {
-    head_storage_ = Tensor(allocator, DType::kF32, {1, std::min(num_tokens, kHeadRows), dim});
-    head_rows = head_storage_;
-  }
+  if (head_rows.dtype() != DType::kF32)
+    head_rows = view(DType::kF32, {1, std::min(num_tokens, kHeadRows), dim});
   head_tokens = Tensor(allocator, DType::kF32, {1, num_tokens, kPatchArea * config.out_channels});
   const std::vector<std::int32_t> zeros(static_cast<std::size_t>(config.num_layers + 1), 0);
   const Shape counters = {config.num_layers + 1};

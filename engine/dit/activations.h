@@ -16,6 +16,10 @@
 
 namespace psagen::engine {
 
+// The type of q and k once they are normed, which bounds them: where the rest is BF16 they are F16,
+// whose steps are 8 times finer. No other rounding of a forward turns a clip as much.
+DType score_dtype(const Context& context);
+
 // Sums over the self-attention calls since the last reset.
 struct DensityTotals {
   double nominal = 0.0;
@@ -39,9 +43,12 @@ struct DitActivations {
   Tensor patches;                    // [1, L, 4 Cin], float32
   Tensor x;                          // [1, L, C] residual stream, float32
   Tensor h;                          // [1, L, C] what a layer reads; attention writes it too
-  TensorView q, k, v;                // [1, L, C]; q also takes what a layer returns
-  TensorView qkv;                    // [1, L, 3 C], the three side by side: on a GPU only
-  Tensor hidden;                     // [1, R, F] feed-forward slice
+  TensorView q, k;                   // [1, L, C] of score_dtype()
+  TensorView v;                      // [1, L, C]
+  TensorView y;                      // [1, L, C] what a layer returns, float32; where q and k were
+  TensorView projected;              // [1, R, 2 C] rows of q and k before their norms, float32; on
+                                     // a GPU only, where hidden is
+  TensorView hidden;                 // [1, R, F] feed-forward slice
   TensorView head_rows;              // [1, R, C] slice that the head reads, float32
   Tensor head_tokens;                // [1, L, 4 Cout], float32
   std::unique_ptr<kernels::PyramidSparseAttention> pyramid;  // null when attention is dense
@@ -51,8 +58,7 @@ struct DitActivations {
   Tensor nonfinite;
 
  private:
-  std::vector<Tensor> qkv_storage_;
-  Tensor head_storage_;
+  std::vector<Tensor> storage_;  // of the views
 };
 
 }  // namespace psagen::engine

@@ -1,5 +1,6 @@
 #include "engine/dit/cross_attention.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace psagen::engine {
@@ -19,26 +20,42 @@ CrossAttention::CrossAttention(const TransformerConfig& config, const Weights& w
 
 TextKeysValues CrossAttention::project_text(kernels::Ops& ops, ConstTensorView text) const {
   Allocator& allocator = ops.context().allocator();
-  TextKeysValues result = {.k = Tensor(allocator, text.dtype(), text.shape()),
+  TextKeysValues result = {.k = Tensor(allocator, score_dtype(ops.context()), text.shape()),
                            .v = Tensor(allocator, text.dtype(), text.shape())};
-  to_k_(ops, text, result.k);  // k = rms(text Wk' + bk)                 [1,S,C]
-  norm_k_(ops, result.k, result.k);
+  Tensor projected(allocator, DType::kF32, text.shape());
+  to_k_(ops, text, projected);  // k = rms(text Wk' + bk)                 [1,S,C]
+  norm_k_(ops, projected, result.k);
   to_v_(ops, text, result.v);  // v = text Wv' + bv                      [1,S,C]
   return result;
 }
 
+// q = rms(h Wq' + bq), no rotation                                        [B,L,C]
+void CrossAttention::project(kernels::Ops& ops, DitActivations& a) const {
+  if (!a.projected) {  // float32 anyway: in place
+    to_q_(ops, a.h, a.q);
+    return norm_q_(ops, a.q, a.q);
+  }
+  const std::int64_t dim = num_heads_ * head_dim_, rows = 2 * a.projected.dim(1);
+  const TensorView projected = a.projected.reshape({1, rows, dim});
+  for (std::int64_t begin = 0; begin < a.h.shape()[1]; begin += rows) {
+    const std::int64_t end = std::min(begin + rows, a.h.shape()[1]);
+    const TensorView q = projected.slice(1, 0, end - begin);
+    to_q_(ops, a.h.view().slice(1, begin, end), q);
+    norm_q_(ops, q, a.q.slice(1, begin, end));
+  }
+}
+
 ConstTensorView CrossAttention::forward(kernels::Ops& ops, const TextKeysValues& text,
                                         ConstTensorView key_log_weight, DitActivations& a) const {
-  to_q_(ops, a.h, a.q);  // q = rms(h Wq' + bq), no rotation       [B,L,C]
-  norm_q_(ops, a.q, a.q);
+  project(ops, a);
   ops.attention({.q = a.q.split_last(num_heads_, head_dim_),  // h = attention [B,L,N,D]
                  .k = text.k.view().split_last(num_heads_, head_dim_),
                  .v = text.v.view().split_last(num_heads_, head_dim_),
                  .scale = 1.0 / std::sqrt(static_cast<double>(head_dim_)),
                  .key_log_weight = key_log_weight,
                  .out = a.h.view().split_last(num_heads_, head_dim_)});
-  to_out_(ops, a.h, a.q);  // y = h Wo' + bo                         [B,L,C]
-  return a.q;
+  to_out_(ops, a.h, a.y);  // y = h Wo' + bo                         [B,L,C]
+  return a.y;
 }
 
 }  // namespace psagen::engine

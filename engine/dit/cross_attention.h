@@ -12,7 +12,7 @@ namespace psagen::engine {
 
 // Keys and values of one layer; they depend on the prompt alone, so they are computed once.
 struct TextKeysValues {
-  Tensor k;  // [1, S, C]
+  Tensor k;  // [1, S, C] of score_dtype()
   Tensor v;  // [1, S, C]
 };
 
@@ -29,11 +29,13 @@ class CrossAttention {
   // text [1, S, C]: the prompt after the text projection.
   TextKeysValues project_text(kernels::Ops& ops, ConstTensorView text) const;
 
-  // y = Wo attention(h, text) + bo, in a.q; reads a.h, which it also uses as scratch.
+  // y = Wo attention(h, text) + bo, in a.y; reads a.h, which it also uses as scratch.
   ConstTensorView forward(kernels::Ops& ops, const TextKeysValues& text,
                           ConstTensorView key_log_weight, DitActivations& a) const;
 
  private:
+  void project(kernels::Ops& ops, DitActivations& a) const;
+
   std::int64_t num_heads_;
   std::int64_t head_dim_;
   Linear to_q_, to_k_, to_v_, to_out_;

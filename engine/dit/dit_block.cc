@@ -23,8 +23,8 @@ PendingResidual DitBlock::forward(kernels::Ops& ops, const PendingResidual& befo
   const ConstTensorView read =
       attn2_.forward(ops, text, key_log_weight, a);                 // y = attention(h, text)
   norm3_.add(ops, {read, {}}, a.x, m.ffn.scale, m.ffn.shift, a.h);  // x += y, h = LN(x) modulated
-  ffn_(ops, a.h, a.hidden, a.q);                                    // y = FFN(h)         [B,L,C]
-  return {a.q, m.ffn.gate};                                         // x += gate y, by the next norm
+  ffn_(ops, a.h, a.hidden, a.y);                                    // y = FFN(h)         [B,L,C]
+  return {a.y, m.ffn.gate};                                         // x += gate y, by the next norm
 }
 
 }  // namespace psagen::engine

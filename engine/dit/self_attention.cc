@@ -1,5 +1,6 @@
 #include "engine/dit/self_attention.h"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -7,14 +8,14 @@ namespace psagen::engine {
 
 namespace {
 
-std::vector<Linear> qkv_layers(const TransformerConfig& config, const Weights& weights,
-                               kernels::Ops& ops, bool may_stack) {
+std::vector<Linear> qk_layers(const TransformerConfig& config, const Weights& weights,
+                              kernels::Ops& ops, bool may_stack) {
   std::vector<Linear> layers;
-  for (const char* name : {"to_q", "to_k", "to_v"})
+  for (const char* name : {"to_q", "to_k"})
     layers.emplace_back(config.dim(), config.dim(), weights.child(name));
   // A GPU is quicker with one large product; a mapped file is not copied.
   if (!may_stack || ops.context().runtime() == nullptr) return layers;
-  Linear whole(ops, {&layers[0], &layers[1], &layers[2]});
+  Linear whole(ops, {&layers[0], &layers[1]});
   layers.clear();
   layers.push_back(std::move(whole));
   return layers;
@@ -27,30 +28,53 @@ SelfAttention::SelfAttention(const TransformerConfig& config, std::int64_t layer
     : layer_(layer),
       num_heads_(config.num_attention_heads),
       head_dim_(config.attention_head_dim),
-      to_qkv_(qkv_layers(config, weights, ops, may_stack)),
+      to_qk_(qk_layers(config, weights, ops, may_stack)),
+      to_v_(config.dim(), config.dim(), weights.child("to_v")),
       to_out_(config.dim(), config.dim(), weights.child("to_out.0")),
       norm_q_(config.dim(), config.eps, weights.child("norm_q")),
       norm_k_(config.dim(), config.eps, weights.child("norm_k")) {}
 
+// q and k, rows [begin, begin + R) of a clip -> a.q, a.k: norm over all heads together, rotation.
+void SelfAttention::norm(kernels::Ops& ops, ConstTensorView q, ConstTensorView k,
+                         std::int64_t begin, DitActivations& a) const {
+  const std::int64_t end = begin + q.dim(1);
+  const ConstTensorView cosine = a.rope.cos.view().slice(0, begin, end);
+  const ConstTensorView sine = a.rope.sin.view().slice(0, begin, end);
+  norm_q_.with_rope(ops, q, cosine, sine,
+                    a.q.slice(1, begin, end).split_last(num_heads_, head_dim_));
+  norm_k_.with_rope(ops, k, cosine, sine,
+                    a.k.slice(1, begin, end).split_last(num_heads_, head_dim_));
+}
+
 void SelfAttention::project(kernels::Ops& ops, DitActivations& a) const {
-  if (to_qkv_.size() == 1) {
-    to_qkv_[0](ops, a.h, a.qkv);  // q, k, v = h W' + b              [B,L,3 C]
-    return;
+  to_v_(ops, a.h, a.v);
+  if (!a.projected) {  // float32 anyway: in place
+    to_qk_[0](ops, a.h, a.q);
+    to_qk_[1](ops, a.h, a.k);
+    return norm(ops, a.q, a.k, 0, a);
   }
-  to_qkv_[0](ops, a.h, a.q);
-  to_qkv_[1](ops, a.h, a.k);
-  to_qkv_[2](ops, a.h, a.v);
+  const std::int64_t dim = num_heads_ * head_dim_;
+  for (std::int64_t begin = 0; begin < a.h.shape()[1]; begin += a.projected.dim(1)) {
+    const std::int64_t end = std::min(begin + a.projected.dim(1), a.h.shape()[1]);
+    const ConstTensorView h = a.h.view().slice(1, begin, end);
+    const TensorView rows = a.projected.slice(1, 0, end - begin);
+    const TensorView q = rows.slice(2, 0, dim), k = rows.slice(2, dim, 2 * dim);
+    if (to_qk_.size() == 1) {
+      to_qk_[0](ops, h, rows);
+    } else {
+      to_qk_[0](ops, h, q);
+      to_qk_[1](ops, h, k);
+    }
+    norm(ops, q, k, begin, a);
+  }
 }
 
 ConstTensorView SelfAttention::forward(kernels::Ops& ops, const StepPosition& position,
                                        DitActivations& a) const {
-  project(ops, a);                                           // q, k, v = h W' + b  [B,L,C] each
-  norm_q_.with_rope(ops, a.q, a.rope.cos, a.rope.sin,        // over all heads together
-                    a.q.split_last(num_heads_, head_dim_));  //                   [B,L,N,D]
-  norm_k_.with_rope(ops, a.k, a.rope.cos, a.rope.sin, a.k.split_last(num_heads_, head_dim_));
+  project(ops, a);  // v = h Wv' + bv; q, k = rope(rms(h W' + b))                [B,L,C]
   attend(ops, choose_attention(a.attention, position, layer_), a);  // h = attention [B,L,N,D]
-  to_out_(ops, a.h, a.q);                                           // y = h Wo' + bo [B,L,C]
-  return a.q;
+  to_out_(ops, a.h, a.y);                                           // y = h Wo' + bo [B,L,C]
+  return a.y;
 }
 
 void SelfAttention::attend(kernels::Ops& ops, const AttentionChoice& choice,

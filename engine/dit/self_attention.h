@@ -13,22 +13,24 @@ namespace psagen::engine {
 
 class SelfAttention {
  public:
-  // `may_stack`: the weights of q, k and v may be copied into one.
+  // `may_stack`: the weights of q and k may be copied into one.
   SelfAttention(const TransformerConfig& config, std::int64_t layer, const Weights& weights,
                 kernels::Ops& ops, bool may_stack);
 
-  // y = Wo attention(h) + bo, in a.q; reads a.h, which it also uses as scratch.
+  // y = Wo attention(h) + bo, in a.y; reads a.h, which it also uses as scratch.
   ConstTensorView forward(kernels::Ops& ops, const StepPosition& position, DitActivations& a) const;
 
  private:
   void project(kernels::Ops& ops, DitActivations& a) const;
+  void norm(kernels::Ops& ops, ConstTensorView q, ConstTensorView k, std::int64_t begin,
+            DitActivations& a) const;
   void attend(kernels::Ops& ops, const AttentionChoice& choice, DitActivations& a) const;
 
   std::int64_t layer_;
   std::int64_t num_heads_;
   std::int64_t head_dim_;
-  std::vector<Linear> to_qkv_;  // three, or one whose rows are those of the three
-  Linear to_out_;
+  std::vector<Linear> to_qk_;  // two, or one whose rows are those of the two
+  Linear to_v_, to_out_;
   RmsNorm norm_q_, norm_k_;
 };
 

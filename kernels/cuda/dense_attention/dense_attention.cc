@@ -23,12 +23,15 @@ bool has_aligned_rows(const ConstTensorView& view) {
 }  // namespace
 
 bool fused_attention_takes(const AttentionArgs& args) {
-  const DType dtype = args.q.dtype();
-  if (dtype != DType::kBF16 && dtype != DType::kF16) return false;
+  const auto is_16_bit = [](DType dtype) { return dtype == DType::kBF16 || dtype == DType::kF16; };
+  const DType scored = args.q.dtype(), summed = args.v.dtype();
+  if (!is_16_bit(scored) || !is_16_bit(summed)) return false;
+  if (args.k.dtype() != scored || args.out.dtype() != summed) return false;
+  if (scored == DType::kBF16 && summed == DType::kF16) return false;
   if (args.bias || !(args.scale > 0.0)) return false;
   if (args.q.dim(3) != 64 && args.q.dim(3) != 128) return false;
   for (const ConstTensorView& view : {args.q, args.k, args.v, ConstTensorView(args.out)})
-    if (view.dtype() != dtype || !has_aligned_rows(view)) return false;
+    if (!has_aligned_rows(view)) return false;
   // Rows and jobs are counted in 32 bits; the Hopper kernel goes on counting past the last job.
   constexpr std::int64_t kLargest = std::numeric_limits<int>::max() / 2;
   return args.q.dim(1) < kLargest && args.k.dim(1) < kLargest &&

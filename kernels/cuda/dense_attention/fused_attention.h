@@ -12,8 +12,9 @@ namespace psagen::kernels::cuda {
 
 inline constexpr int kFusedQueries = 128;
 
-// Whether the fused kernels take a call: BF16 or F16 throughout, head dimension 64 or 128, no full
-// bias, a positive scale, every row of q, k, v and out on 16 bytes.
+// Whether the fused kernels take a call: BF16 or F16 throughout, or F16 for q and k and BF16 for v
+// and out; head dimension 64 or 128, no full bias, a positive scale, every row of q, k, v and out
+// on 16 bytes.
 bool fused_attention_takes(const AttentionArgs& args);
 
 void hopper_attention(CudaRuntime& runtime, Workspace& workspace, const AttentionArgs& args);

@@ -61,17 +61,17 @@ void launch(CudaRuntime& runtime, const HopperParams& params) {
   PSAGEN_CUDA(cudaGetLastError());
 }
 
-template <typename T, int kHeadDim>
+template <typename S, typename T, int kHeadDim>
 void launch(CudaRuntime& runtime, const HopperParams& params) {
   if (params.problem.log_weight != nullptr)
-    return launch<HopperTraits<T, kHeadDim, true>>(runtime, params);
-  launch<HopperTraits<T, kHeadDim, false>>(runtime, params);
+    return launch<HopperTraits<S, T, kHeadDim, true>>(runtime, params);
+  launch<HopperTraits<S, T, kHeadDim, false>>(runtime, params);
 }
 
-template <typename T>
-void launch_of_type(CudaRuntime& runtime, const HopperParams& params, std::int64_t head_dim) {
-  if (head_dim == 64) return launch<T, 64>(runtime, params);
-  launch<T, 128>(runtime, params);
+template <typename S, typename T>
+void launch_of_types(CudaRuntime& runtime, const HopperParams& params, std::int64_t head_dim) {
+  if (head_dim == 64) return launch<S, T, 64>(runtime, params);
+  launch<S, T, 128>(runtime, params);
 }
 
 }  // namespace
@@ -85,9 +85,9 @@ void hopper_attention(CudaRuntime& runtime, Workspace& workspace, const Attentio
                       .problem = fused_problem(args),
                       .next_job = scope.take<int>(1)};
   PSAGEN_CUDA(cudaMemsetAsync(params.next_job, 0, sizeof(int), runtime.stream()));
-  if (args.q.dtype() == DType::kBF16)
-    return launch_of_type<__nv_bfloat16>(runtime, params, args.q.dim(3));
-  launch_of_type<__half>(runtime, params, args.q.dim(3));
+  for_fused_types(args, [&]<typename S, typename T>(S, T) {
+    launch_of_types<S, T>(runtime, params, args.q.dim(3));
+  });
 }
 
 }  // namespace psagen::kernels::cuda

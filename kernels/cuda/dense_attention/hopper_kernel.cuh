@@ -141,7 +141,7 @@ struct HopperConsumer {
     for (int step = 0; step < Traits::kHeadDim / 16; ++step) {
       const std::uint64_t offset =
           step % kStepsOfBox * 2 + step / kStepsOfBox * (Traits::kBoxBytes / 16);
-      multiply_shared<Element>(scores, q + offset, k + offset, step > 0);
+      multiply_shared<typename Traits::ScoreElement>(scores, q + offset, k + offset, step > 0);
     }
     commit_products();
   }

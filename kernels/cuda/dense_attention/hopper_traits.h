@@ -13,8 +13,10 @@ namespace psagen::kernels::cuda {
 // A box of a tensor map: 64 columns (the 128 bytes of a swizzled row) of some rows.
 inline constexpr int kBoxColumns = 64;
 
-template <typename T, int kHeadDimension, bool kHasKeyWeights>
+// S is the type of queries and keys, T that of values and results.
+template <typename S, typename T, int kHeadDimension, bool kHasKeyWeights>
 struct HopperTraits {
+  using ScoreElement = S;
   using Element = T;
   static constexpr int kHeadDim = kHeadDimension;
   static constexpr bool kKeyWeights = kHasKeyWeights;

@@ -11,7 +11,9 @@ HeadStrides head_strides(const ConstTensorView& view) {
 }
 
 template <typename Traits>
-void launch(CudaRuntime& runtime, const PortableParams<typename Traits::Element>& params) {
+void launch(
+    CudaRuntime& runtime,
+    const PortableParams<typename Traits::ScoreElement, typename Traits::Element>& params) {
   const auto kernel = portable_attention_kernel<Traits>;
   PSAGEN_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                    Traits::kSharedBytes));
@@ -19,33 +21,34 @@ void launch(CudaRuntime& runtime, const PortableParams<typename Traits::Element>
   PSAGEN_CUDA(cudaGetLastError());
 }
 
-template <typename T, int kHeadDim>
-void launch(CudaRuntime& runtime, const PortableParams<T>& params) {
+template <typename S, typename T, int kHeadDim>
+void launch(CudaRuntime& runtime, const PortableParams<S, T>& params) {
   if (params.problem.log_weight != nullptr)
-    return launch<PortableTraits<T, kHeadDim, true>>(runtime, params);
-  launch<PortableTraits<T, kHeadDim, false>>(runtime, params);
+    return launch<PortableTraits<S, T, kHeadDim, true>>(runtime, params);
+  launch<PortableTraits<S, T, kHeadDim, false>>(runtime, params);
 }
 
-template <typename T>
-void launch_of_type(CudaRuntime& runtime, const AttentionArgs& args) {
-  const PortableParams<T> params{.q = reinterpret_cast<const T*>(args.q.bytes()),
-                                 .k = reinterpret_cast<const T*>(args.k.bytes()),
-                                 .v = reinterpret_cast<const T*>(args.v.bytes()),
-                                 .out = reinterpret_cast<T*>(args.out.bytes()),
-                                 .q_strides = head_strides(args.q),
-                                 .k_strides = head_strides(args.k),
-                                 .v_strides = head_strides(args.v),
-                                 .out_strides = head_strides(args.out),
-                                 .problem = fused_problem(args)};
-  if (args.q.dim(3) == 64) return launch<T, 64>(runtime, params);
-  launch<T, 128>(runtime, params);
+template <typename S, typename T>
+void launch_of_types(CudaRuntime& runtime, const AttentionArgs& args) {
+  const PortableParams<S, T> params{.q = reinterpret_cast<const S*>(args.q.bytes()),
+                                    .k = reinterpret_cast<const S*>(args.k.bytes()),
+                                    .v = reinterpret_cast<const T*>(args.v.bytes()),
+                                    .out = reinterpret_cast<T*>(args.out.bytes()),
+                                    .q_strides = head_strides(args.q),
+                                    .k_strides = head_strides(args.k),
+                                    .v_strides = head_strides(args.v),
+                                    .out_strides = head_strides(args.out),
+                                    .problem = fused_problem(args)};
+  if (args.q.dim(3) == 64) return launch<S, T, 64>(runtime, params);
+  launch<S, T, 128>(runtime, params);
 }
 
 }  // namespace
 
 void portable_attention(CudaRuntime& runtime, const AttentionArgs& args) {
-  if (args.q.dtype() == DType::kBF16) return launch_of_type<__nv_bfloat16>(runtime, args);
-  launch_of_type<__half>(runtime, args);
+  for_fused_types(args, [&]<typename S, typename T>(S, T) {
+    launch_of_types<S, T>(runtime, args);
+  });
 }
 
 }  // namespace psagen::kernels::cuda

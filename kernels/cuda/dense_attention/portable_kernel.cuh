@@ -20,8 +20,10 @@
 
 namespace psagen::kernels::cuda {
 
-template <typename T, int kHeadDimension, bool kHasKeyWeights>
+// S is the type of queries and keys, T that of values and results.
+template <typename S, typename T, int kHeadDimension, bool kHasKeyWeights>
 struct PortableTraits {
+  using ScoreElement = S;
   using Element = T;
   static constexpr int kHeadDim = kHeadDimension;
   static constexpr bool kKeyWeights = kHasKeyWeights;
@@ -49,10 +51,10 @@ struct HeadStrides {
   std::int64_t batch = 0, row = 0, head = 0;
 };
 
-template <typename T>
+template <typename S, typename T>
 struct PortableParams {
-  const T* q = nullptr;
-  const T* k = nullptr;
+  const S* q = nullptr;
+  const S* k = nullptr;
   const T* v = nullptr;
   T* out = nullptr;
   HeadStrides q_strides, k_strides, v_strides, out_strides;
@@ -70,9 +72,8 @@ __device__ inline void keep(Value& value) {
 }
 
 // A thread's part in copying rows of a head: every kRowsOfPass-th row, 16 bytes of it.
-template <typename Traits>
+template <typename Traits, typename Element>
 struct RowCopier {
-  using Element = typename Traits::Element;
   static constexpr int kRowsOfPass = Traits::kThreads / Traits::kPieces;
   static_assert(kRowsOfPass % 8 == 0);
 
@@ -103,6 +104,7 @@ struct RowCopier {
 
 template <typename Traits>
 struct PortableAttention {
+  using ScoreElement = typename Traits::ScoreElement;
   using Element = typename Traits::Element;
   static constexpr int kKeys = Traits::kKeys;
   static constexpr int kRowTiles = Traits::kRowTiles;
@@ -112,7 +114,7 @@ struct PortableAttention {
   static constexpr int kRowStep = 16 * Traits::kRowBytes;
   static constexpr int kColumnStep = 32;
 
-  const PortableParams<Element>& params;
+  const PortableParams<typename Traits::ScoreElement, Element>& params;
   int lane;
   std::uint32_t own_queries;  // the warp's rows in shared memory
   // Where this lane's rows of the matrices it loads begin.
@@ -133,7 +135,8 @@ struct PortableAttention {
   // Matrices of a load_matrices(): of queries, rows 0-7 and 8-15 of the first eight columns, then
   // of the second; of keys, the first eight columns and the second of rows 0-7, then of rows 8-15;
   // of values, which are transposed on the way, as of queries.
-  __device__ PortableAttention(const PortableParams<Element>& params, std::uint32_t shared)
+  __device__ PortableAttention(const PortableParams<typename Traits::ScoreElement, Element>& params,
+                               std::uint32_t shared)
       : params(params), lane(static_cast<int>(threadIdx.x) % 32) {
     const int warp = static_cast<int>(threadIdx.x) / 32;
     const int row = lane % 16, key = lane % 8 + lane / 16 * 8;
@@ -179,8 +182,8 @@ struct PortableAttention {
 #pragma unroll
       for (int tile = 0; tile < kRowTiles; ++tile) {
         float* const c = scores[tile] + 8 * pair;
-        multiply_add<Element>(c, a[step % 2][tile], b[i % 2][0], b[i % 2][1]);
-        multiply_add<Element>(c + 4, a[step % 2][tile], b[i % 2][2], b[i % 2][3]);
+        multiply_add<ScoreElement>(c, a[step % 2][tile], b[i % 2][0], b[i % 2][1]);
+        multiply_add<ScoreElement>(c + 4, a[step % 2][tile], b[i % 2][2], b[i % 2][3]);
       }
     }
   }
@@ -280,12 +283,12 @@ struct PortableAttention {
 
   __device__ void attend(const FusedJob& job, std::uint32_t shared) {
     const FusedProblem& problem = params.problem;
-    RowCopier<Traits> queries(
+    RowCopier<Traits, ScoreElement> queries(
         head_of(params.q, params.q_strides, job) + job.query * params.q_strides.row,
         params.q_strides.row, shared);
-    RowCopier<Traits> keys(head_of(params.k, params.k_strides, job), params.k_strides.row,
+    RowCopier<Traits, ScoreElement> keys(head_of(params.k, params.k_strides, job), params.k_strides.row,
                            keys_of(shared));
-    RowCopier<Traits> values(head_of(params.v, params.v_strides, job), params.v_strides.row,
+    RowCopier<Traits, Element> values(head_of(params.v, params.v_strides, job), params.v_strides.row,
                              values_of(shared));
     const float* const log_weight = problem.log_weight + job.batch * problem.log_weight_stride;
 #pragma unroll
@@ -332,7 +335,8 @@ struct PortableAttention {
 
 template <typename Traits>
 __global__ void __launch_bounds__(Traits::kThreads)
-    portable_attention_kernel(const PortableParams<typename Traits::Element> params) {
+    portable_attention_kernel(
+        const PortableParams<typename Traits::ScoreElement, typename Traits::Element> params) {
   extern __shared__ __align__(1024) std::byte portable_shared_memory[];
   const std::uint32_t shared = shared_address(portable_shared_memory);
   PortableAttention<Traits> attention(params, shared);

@@ -61,8 +61,8 @@ class AttentionCuda : public CudaParity {
     double size = 0.0;  // the largest score, were all its products positive
   };
 
-  // Everything in float32 but the probabilities, which are rounded to the type of q, k and v, as by
-  // every method that multiplies them with v in that type. As in FlashAttention, powers of two in
+  // Everything in float32 but the probabilities, which are rounded to the type of v, as by every
+  // method that multiplies them with v in that type. As in FlashAttention, powers of two in
   // one fused multiply-add, so that all probabilities of a row share a factor near 1 (the rounding
   // of the row's maximum) and their sum, taken before they are rounded, has it too.
   static Naive naive_attention(const AttentionArgs& args, DType out_type) {
@@ -97,7 +97,7 @@ class AttentionCuda : public CudaParity {
       std::fill(sums.begin(), sums.end(), 0.0f);
       for (std::size_t key = 0; key < keys && max > -kInfinity; ++key) {
         const float whole = std::exp2(std::fma(scores[key], kLog2E, -(max * kLog2E)));
-        const auto p = static_cast<float>(rounded(whole, args.q.dtype()));
+        const auto p = static_cast<float>(rounded(whole, args.v.dtype()));
         const float* const c = v.data() + ((batch * keys + key) * heads + head) * depth;
         sum += whole;
         for (std::size_t d = 0; d < depth; ++d) sums[d] += p * c[d];
@@ -308,6 +308,19 @@ TEST_P(AttentionCuda, InputsOfAnotherType) {
   const Mirrored q = random({1, 40, 2, 64}, 1, dtype()), k = random({1, 50, 2, 64}, 2, DType::kF32);
   const Mirrored v = random({1, 50, 2, 64}, 3, DType::kF16);
   check(call_of(q, k, v, 0.125), "q, k and v of different types");
+}
+
+// What the diffusion transformer does where it computes in BF16: finer queries and keys.
+TEST_P(AttentionCuda, HalfQueriesAndKeys) {
+  for (const std::int64_t depth : {64, 128}) {
+    const Mirrored q = random({2, 150, 2, depth}, 1, DType::kF16, 2.0);
+    const Mirrored k = random({2, 270, 2, depth}, 2, DType::kF16, 2.0);
+    const Mirrored v = random({2, 270, 2, depth}, 3, DType::kBF16);
+    Call call = call_of(q, k, v, scale_of(depth));
+    check(call, concat("F16 q and k, BF16 v, depth ", depth), 8, true, DType::kBF16);
+    give_weights(call, random_floats({2, 270}, 1.0));
+    check(call, concat("the same with weights, depth ", depth), 8, true, DType::kBF16);
+  }
 }
 
 PSAGEN_CUDA_PARITY(AttentionCuda);
