@@ -29,7 +29,7 @@ class Component {
   template <typename Config, typename... More>
   Component(const std::shared_ptr<const WeightSource>& source, const Config& config,
             Context& context, kernels::Ops& ops, DType product_dtype, const More&... more)
-      : source_(source) {
+      : runtime_(context.runtime()), source_(source) {
     const Weights weights(source, context, product_dtype);
     network_.emplace(config, weights, ops, more...);
     weights.expect_all_read();
@@ -45,9 +45,11 @@ class Component {
   void unload() {
     network_.reset();
     source_->drop_from_memory();
+    if (runtime_ != nullptr) runtime_->release_unused();
   }
 
  private:
+  DeviceRuntime* runtime_;
   std::shared_ptr<const WeightSource> source_;
   std::optional<Network> network_;
   std::size_t loaded_bytes_ = 0;
@@ -248,7 +250,7 @@ struct TextToVideo::ModelParts {
             const std::shared_ptr<const WeightSource>& source, const Config& config, DType dtype,
             const More&... more) {
     part.emplace(source, config, impl.context, *impl.ops, dtype, more...);
-    if (impl.context.runtime() != nullptr) impl.context.runtime()->synchronize();
+    if (impl.context.runtime() != nullptr) impl.context.runtime()->release_unused();
     stages.add_loaded(part->loaded_bytes());
     stages.advance(++done);
   }

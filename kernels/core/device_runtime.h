@@ -34,6 +34,9 @@ class DeviceRuntime {
   virtual Allocator& allocator() = 0;
   // Page-locked host memory, which the device copies to and from while other work runs.
   virtual Allocator& pinned_allocator() = 0;
+  // Waits for everything queued so far and gives memory that no tensor holds back to the device,
+  // where the allocator has kept it: between stages, when the next one wants other sizes.
+  virtual void release_unused() {}
   virtual std::unique_ptr<kernels::Ops> make_ops(Context& context) = 0;
 
   // Queues a copy of contiguous host memory, converting the element type on the way (F32, BF16 and

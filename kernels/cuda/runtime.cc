@@ -16,17 +16,21 @@ namespace {
 class StreamAllocator final : public Allocator {
  public:
   StreamAllocator(Device device, cudaStream_t stream) : device_(device), stream_(stream) {
-    cudaMemPool_t pool = nullptr;
-    PSAGEN_CUDA(cudaDeviceGetDefaultMemPool(&pool, device.index));
+    PSAGEN_CUDA(cudaDeviceGetDefaultMemPool(&pool_, device.index));
     std::uint64_t keep = UINT64_MAX;
-    PSAGEN_CUDA(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep));
+    PSAGEN_CUDA(cudaMemPoolSetAttribute(pool_, cudaMemPoolAttrReleaseThreshold, &keep));
   }
 
   Device device() const override { return device_; }
 
   void* allocate(std::size_t bytes) override {
     void* pointer = nullptr;
-    const cudaError_t status = cudaMallocAsync(&pointer, std::max<std::size_t>(bytes, 1), stream_);
+    cudaError_t status = cudaMallocAsync(&pointer, std::max<std::size_t>(bytes, 1), stream_);
+    if (status == cudaErrorMemoryAllocation) {  // what is kept may be in pieces too small
+      cudaGetLastError();
+      release_unused();
+      status = cudaMallocAsync(&pointer, std::max<std::size_t>(bytes, 1), stream_);
+    }
     if (status == cudaErrorMemoryAllocation) {
       cudaGetLastError();
       throw Error(ErrorCode::kOutOfMemory, concat("not enough GPU memory for ", bytes, " bytes; ",
@@ -42,9 +46,15 @@ class StreamAllocator final : public Allocator {
     count(-static_cast<std::ptrdiff_t>(bytes));
   }
 
+  void release_unused() {
+    PSAGEN_CUDA(cudaStreamSynchronize(stream_));
+    PSAGEN_CUDA(cudaMemPoolTrimTo(pool_, 0));
+  }
+
  private:
   Device device_;
   cudaStream_t stream_;
+  cudaMemPool_t pool_ = nullptr;
 };
 
 class PinnedAllocator final : public Allocator {
@@ -109,6 +119,7 @@ CudaRuntime::CudaRuntime(const ContextOptions& options)
 // Errors at the end of everything have nobody left to hear them.
 CudaRuntime::~CudaRuntime() {
   cudaDeviceSynchronize();
+  staging_.arrived = Tensor();
   for (int i = 0; i < Staging::kSlots; ++i) {
     if (staging_.slots[i] != nullptr) cudaFreeHost(staging_.slots[i]);
     if (staging_.copied[i] != nullptr) cudaEventDestroy(staging_.copied[i]);
@@ -143,39 +154,56 @@ std::unique_ptr<Ops> CudaRuntime::make_ops(Context& context) {
 void CudaRuntime::upload(ConstTensorView host, TensorView device) {
   PSAGEN_CHECK(host.is_contiguous() && host.shape() == device.shape(), ErrorCode::kInternal,
                "upload of ", host.shape(), " to ", device.shape());
-  const bool converts = host.dtype() != device.dtype() || !device.is_contiguous();
-  // What is converted arrives as it is on the host, in memory of its own for a moment.
-  Tensor arrived;
-  std::byte* target = device.bytes();
-  if (converts) {
+  Tensor arrived;  // all of it, where it is then spread
+  TensorView target = device;
+  if (!device.is_contiguous()) {
     arrived = Tensor(*allocator_, host.dtype(), host.shape());
-    target = arrived.view().bytes();
+    target = arrived;
   }
-  std::size_t left = host.num_bytes();
-  const std::byte* source = host.bytes();
+  const bool converts = host.dtype() != target.dtype();
+  if (converts && !staging_.arrived) {
+    constexpr auto kBytes = static_cast<std::int64_t>(Staging::kBytes);
+    staging_.arrived = Tensor(*allocator_, DType::kU8, {kBytes});
+  }
   // The target may still be read by work queued before (its memory was another tensor's).
   PSAGEN_CUDA(cudaEventRecord(order_, stream_));
   PSAGEN_CUDA(cudaStreamWaitEvent(copy_stream_, order_));
-  while (left > 0) {
-    const std::size_t part = std::min(left, Staging::kBytes);
-    const int slot = staging_.next;
-    staging_.next = (slot + 1) % Staging::kSlots;
-    if (staging_.slots[slot] == nullptr) {
-      PSAGEN_CUDA(cudaMallocHost(&staging_.slots[slot], Staging::kBytes));
-      PSAGEN_CUDA(cudaEventCreateWithFlags(&staging_.copied[slot], cudaEventDisableTiming));
-    }
-    PSAGEN_CUDA(cudaEventSynchronize(staging_.copied[slot]));
-    copy_threaded(staging_.slots[slot], source, part);
-    PSAGEN_CUDA(
-        cudaMemcpyAsync(target, staging_.slots[slot], part, cudaMemcpyHostToDevice, copy_stream_));
-    PSAGEN_CUDA(cudaEventRecord(staging_.copied[slot], copy_stream_));
-    source += part;
-    target += part;
-    left -= part;
+  const std::size_t from_size = dtype_size(host.dtype()), to_size = dtype_size(target.dtype());
+  const std::size_t most = Staging::kBytes / from_size;
+  const auto count = static_cast<std::size_t>(host.num_elements());
+  for (std::size_t begin = 0; begin < count; begin += most) {
+    const std::size_t part = std::min(most, count - begin);
+    std::byte* const to = target.bytes() + begin * to_size;
+    std::byte* const arrival = converts ? staging_.arrived.view().bytes() : to;
+    upload_part(host.bytes() + begin * from_size, arrival, part * from_size);
+    const Shape shape = {static_cast<std::int64_t>(part)};
+    if (converts)
+      copy_on_device(copy_stream_, ConstTensorView(arrival, host.dtype(), shape, device.device()),
+                     TensorView(to, target.dtype(), shape, device.device()));
   }
   PSAGEN_CUDA(cudaEventRecord(order_, copy_stream_));
   PSAGEN_CUDA(cudaStreamWaitEvent(stream_, order_));
-  if (converts) copy_on_device(stream_, arrived, device);
+  if (arrived) copy_on_device(stream_, arrived, device);
+}
+
+void CudaRuntime::upload_part(const std::byte* source, std::byte* target, std::size_t bytes) {
+  const int slot = staging_.next;
+  staging_.next = (slot + 1) % Staging::kSlots;
+  if (staging_.slots[slot] == nullptr) {
+    PSAGEN_CUDA(cudaMallocHost(&staging_.slots[slot], Staging::kBytes));
+    PSAGEN_CUDA(cudaEventCreateWithFlags(&staging_.copied[slot], cudaEventDisableTiming));
+  }
+  PSAGEN_CUDA(cudaEventSynchronize(staging_.copied[slot]));
+  copy_threaded(staging_.slots[slot], source, bytes);
+  PSAGEN_CUDA(
+      cudaMemcpyAsync(target, staging_.slots[slot], bytes, cudaMemcpyHostToDevice, copy_stream_));
+  PSAGEN_CUDA(cudaEventRecord(staging_.copied[slot], copy_stream_));
+}
+
+void CudaRuntime::release_unused() {
+  synchronize();
+  staging_.arrived = Tensor();
+  static_cast<StreamAllocator&>(*allocator_).release_unused();
 }
 
 std::uint64_t CudaRuntime::download(ConstTensorView device, TensorView pinned) {

@@ -25,6 +25,7 @@ class CudaRuntime final : public DeviceRuntime {
   DeviceInfo info() const override;
   Allocator& allocator() override { return *allocator_; }
   Allocator& pinned_allocator() override { return *pinned_; }
+  void release_unused() override;
   std::unique_ptr<Ops> make_ops(Context& context) override;
   void upload(ConstTensorView host, TensorView device) override;
   std::uint64_t download(ConstTensorView device, TensorView pinned) override;
@@ -52,8 +53,11 @@ class CudaRuntime final : public DeviceRuntime {
     std::array<std::byte*, kSlots> slots{};
     std::array<cudaEvent_t, kSlots> copied{};
     int next = 0;
+    Tensor arrived;  // on the device: a part before it is converted
   };
   static constexpr int kTickets = 8;
+
+  void upload_part(const std::byte* source, std::byte* target, std::size_t bytes);
 
   ContextOptions options_;
   cudaDeviceProp properties_{};

@@ -40,7 +40,7 @@ TEXT = dict(vocab_size=384, d_model=256, d_kv=64, d_ff=512, num_layers=2, num_he
 PHASES = [(0.30, 3, 192), (1.01, 9, 64)]
 TEXT_IDS = 31  # one more row (the padding's) makes 32, a multiple of 8 for the attention mask
 VARIANTS = 6
-SHIFT, SAMPLE_SHIFT = 3.0, 6.0
+SHIFT, SAMPLE_SHIFT = 3.0, 8.0
 # The object is a tenth of a frame and all of what a prompt asks for. Its latents weigh 1 + this times
 # (1 - sigma) in the loss: nothing where noise hides its place, so that no place is preferred.
 OBJECT_WEIGHT = 4.0
