@@ -4,6 +4,7 @@
 #include <chrono>
 #include <iomanip>
 #include <limits>
+#include <memory>
 #include <sstream>
 
 #include "app/help_page.h"
@@ -12,6 +13,7 @@
 #include "app/output_files.h"
 #include "app/report.h"
 #include "app/settings.h"
+#include "app/tuning_file.h"
 #include "app/version.h"
 #include "engine/media/partial_file.h"
 #include "engine/pipeline/memory_plan.h"
@@ -126,6 +128,7 @@ class Run {
         request_, [this](const engine::Frame& frame) { outputs_->write(frame); },
         [this](const engine::Progress& progress) { return tell(progress); });
     finish_outputs(facts.report);
+    if (tuning_ != nullptr) tuning_->save();
     facts.seconds = seconds_since(start);
     facts.record = record_;
     facts.model_directory = pipeline_->config().directory;
@@ -155,7 +158,15 @@ class Run {
     scheduler::parse_solver(options_.sampler.value_or("unipc"));
     // A plan needs no device of its own.
     context_ = options_.plan.value_or(false) ? engine::open_context({{}, false}, {}, 1)
-                                             : resolve_context(options_);
+                                             : resolve_context(options_, open_tuning());
+  }
+
+  // Opened before it is known whether there is a GPU to use it; only then is its warning told.
+  std::shared_ptr<TuningFile> open_tuning() {
+    const fs::path path = default_tuning_file();
+    if (options_.no_tuning_cache.value_or(false) || path.empty()) return nullptr;
+    tuning_ = std::make_shared<TuningFile>(path);
+    return tuning_;
   }
 
   // Where the run is to be on a GPU: the plan that fits it.
@@ -174,6 +185,8 @@ class Run {
   }
 
   void make_fit() {
+    if (tuning_ != nullptr && !tuning_->warning().empty())
+      invocation_.console.warning(tuning_->warning());
     const engine::MemoryPlan plan =
         plan_of(context_->options(), context_->runtime()->info().free_bytes);
     if (plan.streamed_blocks == 0) return;
@@ -256,6 +269,7 @@ class Run {
   GenerateOptions options_;
   std::optional<RunRecord> source_;  // of --from
   std::string prompt_;
+  std::shared_ptr<TuningFile> tuning_;  // null: nothing is looked for or kept
   std::unique_ptr<Context> context_;
   fs::path model_directory_;
   std::optional<engine::TextToVideo> pipeline_;

@@ -31,6 +31,7 @@ struct GenerateOptions {
   std::optional<bool> plan;
   std::optional<double> vram_limit;
   std::optional<bool> no_prompt_cache;
+  std::optional<bool> no_tuning_cache;
   std::optional<std::string> output;
   std::optional<std::string> frames_dir;
   std::optional<std::string> report;

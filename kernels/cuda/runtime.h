@@ -36,6 +36,8 @@ class CudaRuntime final : public DeviceRuntime {
 
   cudaStream_t stream() const { return stream_; }
   cublasLtHandle_t cublas() const { return cublas_; }
+  const std::shared_ptr<TuningStore>& tuning_store() const { return options_.tuning_store; }
+  std::string name() const { return properties_.name; }
   int multiprocessors() const { return properties_.multiProcessorCount; }
   int compute_capability() const { return properties_.major * 10 + properties_.minor; }
   std::size_t l2_bytes() const { return static_cast<std::size_t>(properties_.l2CacheSize); }
