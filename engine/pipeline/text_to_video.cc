@@ -280,7 +280,7 @@ RunReport TextToVideo::generate(const VideoRequest& request, const FrameSink& si
   validate(request, impl_->config);
   Impl& impl = *impl_;
   RunReport report;
-  StageTracker stages(progress);
+  StageTracker stages(progress, &impl.context.profiler());
   const std::vector<std::vector<std::int32_t>> prompts = impl.tokenize(request);
   report.num_prompt_tokens = static_cast<std::int64_t>(prompts.front().size());
 

@@ -309,6 +309,7 @@ void VaeDecoder::run(kernels::Ops& ops, ConstTensorView latent, Output output,
   NonfiniteCounter nonfinite(ops);
   for (std::int64_t begin = 0; begin < total; begin += chunk) {
     const std::int64_t end = std::min(begin + chunk, total);
+    const Profiler::Range range(ops.context().profiler(), "chunk", begin / chunk);
     ConstTensorView rgb = network_->decode_chunk(ops, frames.slice(0, begin, end), activations);
     if (output == Output::kRgb8) {
       nonfinite.add(ops, rgb);  // what is not a number would be rounded to a colour

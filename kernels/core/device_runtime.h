@@ -13,6 +13,7 @@
 namespace psagen {
 
 class Context;
+class RangeMarker;
 namespace kernels {
 class Ops;
 }
@@ -35,6 +36,8 @@ class DeviceRuntime {
   // Page-locked host memory, which the device copies to and from while other work runs.
   virtual Allocator& pinned_allocator() = 0;
   virtual std::unique_ptr<kernels::Ops> make_ops(Context& context) = 0;
+  // For the device's profiler (profile.h); null where none is attached.
+  virtual RangeMarker* range_marker() { return nullptr; }
 
   // Queues a copy of contiguous host memory, converting the element type on the way (F32, BF16 and
   // F16 among each other, else equal types). The host memory may be changed once the call returns.

@@ -26,6 +26,7 @@ class CudaRuntime final : public DeviceRuntime {
   Allocator& allocator() override { return *allocator_; }
   Allocator& pinned_allocator() override { return *pinned_; }
   std::unique_ptr<Ops> make_ops(Context& context) override;
+  RangeMarker* range_marker() override { return ranges_.get(); }
   void upload(ConstTensorView host, TensorView device) override;
   std::uint64_t download(ConstTensorView device, TensorView pinned) override;
   std::uint64_t prefetch(ConstTensorView pinned, TensorView device) override;
@@ -62,6 +63,7 @@ class CudaRuntime final : public DeviceRuntime {
   cudaStream_t stream_ = nullptr;
   cudaStream_t copy_stream_ = nullptr;  // uploads and downloads beside the computation
   cublasLtHandle_t cublas_ = nullptr;
+  std::unique_ptr<RangeMarker> ranges_;
   std::unique_ptr<Allocator> allocator_;
   std::unique_ptr<Allocator> pinned_;
   Staging staging_;

@@ -106,6 +106,20 @@ TEST(DevicePath, StreamedBlocksGiveTheSameFrames) {
   }
 }
 
+// What a profiler of the GPU sees.
+TEST(DevicePath, DrawsStagesStepsBlocksAndOps) {
+  const std::unique_ptr<Context> context = testing::make_host_runtime_context();
+  RunReport report;
+  frames_of(*context, report);
+  const auto& ranges = static_cast<testing::HostRuntime*>(context->runtime())->ranges();
+  EXPECT_EQ(ranges.num_open(), 0u);
+  for (const char* path : {"load", "encode text/block 1/linear", "denoise/step 0/block 0/attention",
+                           "denoise/step 3/block 1/linear", "denoise/step 3/elementwise",
+                           "decode/chunk 0/conv3d", "decode/chunk 2/conv3d"})
+    EXPECT_TRUE(ranges.paths().contains(path)) << path;
+  EXPECT_FALSE(ranges.paths().contains("denoise/step 4")) << "steps are counted from 0";
+}
+
 TEST(DevicePath, StopsWhereAsked) {
   const std::unique_ptr<Context> context = testing::make_host_runtime_context();
   for (const Stage stop : {Stage::kLoad, Stage::kEncodeText, Stage::kDenoise, Stage::kDecode}) {
@@ -125,6 +139,7 @@ TEST(DevicePath, StopsWhereAsked) {
       EXPECT_EQ(error.code(), ErrorCode::kCancelled);
     }
     EXPECT_EQ(calls_after, 0) << stage_name(stop);
+    EXPECT_EQ(static_cast<testing::HostRuntime*>(context->runtime())->ranges().num_open(), 0u);
   }
 }
 
