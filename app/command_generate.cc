@@ -91,6 +91,15 @@ void describe(const engine::VideoRequest& request, const engine::ModelConfig& mo
                       num_threads == 1 ? " thread" : " threads", ", seed ", request.seed));
 }
 
+// "in 2 x 3 tiles, one latent frame at a time"; empty where nothing is cut.
+std::string split_text(const engine::DecodeSplit& split) {
+  std::string text;
+  if (split.is_tiled()) text = concat("in ", split.rows, " x ", split.columns, " tiles");
+  if (split.latent_frames_per_chunk)
+    text += concat(text.empty() ? "" : ", ", "one latent frame at a time");
+  return text;
+}
+
 std::string plan_text(const engine::MemoryPlan& plan, const ContextOptions& device) {
   std::ostringstream text;
   text << std::fixed << std::setprecision(2) << "GPU memory in " << dtype_name(device.compute_dtype)
@@ -103,6 +112,8 @@ std::string plan_text(const engine::MemoryPlan& plan, const ContextOptions& devi
     row(engine::stage_name(stage.stage), stage.bytes);
   row("ops and driver, up to", plan.reserve);
   row("in all", plan.peak());
+  if (const std::string split = split_text(plan.decode_split); !split.empty())
+    text << "frames are decoded " << split << "\n";
   if (plan.streamed_blocks > 0) {
     text << plan.streamed_blocks << " blocks of the transformer pass through the GPU from ";
     text << static_cast<double>(plan.host_bytes) / 1e9 << " GB of page-locked host memory\n";
@@ -156,6 +167,7 @@ class Run {
     prompt_ = resolve_prompt(options_);
     // Names are checked before the model is opened.
     scheduler::parse_solver(options_.sampler.value_or("unipc"));
+    tiling();
     // A plan needs no device of its own.
     context_ = options_.plan.value_or(false) ? engine::open_context({{}, false}, {}, 1)
                                              : resolve_context(options_, open_tuning());
@@ -173,14 +185,17 @@ class Run {
   engine::MemoryPlan plan_of(const ContextOptions& device, std::size_t available) const {
     if (options_.vram_limit)
       available = std::min(available, static_cast<std::size_t>(*options_.vram_limit * 1e9));
-    return engine::MemoryPlanner(model_directory_, request_, device).fit(available);
+    return engine::MemoryPlanner(model_directory_, request_, device, tiling()).fit(available);
   }
 
-  engine::PipelineOptions pipeline_options(std::int64_t streamed_blocks) const {
+  engine::VaeTiling tiling() const {
+    return engine::parse_vae_tiling(options_.vae_tiling.value_or("auto"));
+  }
+
+  engine::PipelineOptions pipeline_options() const {
     engine::PipelineOptions options;
     if (!options_.no_prompt_cache.value_or(false))
       options.prompt_cache = engine::default_prompt_cache();
-    options.streamed_blocks = streamed_blocks;
     return options;
   }
 
@@ -189,11 +204,22 @@ class Run {
       invocation_.console.warning(tuning_->warning());
     const engine::MemoryPlan plan =
         plan_of(context_->options(), context_->runtime()->info().free_bytes);
-    if (plan.streamed_blocks == 0) return;
-    pipeline_.emplace(model_directory_, *context_, pipeline_options(plan.streamed_blocks));
-    invocation_.console.note(concat(plan.streamed_blocks,
-                                    " blocks of the transformer stay in host memory: the GPU "
-                                    "does not hold them all"));
+    arrange(plan.streamed_blocks, plan.decode_split);
+  }
+
+  // Makes the pipeline anew where it is not to be as it is by itself.
+  void arrange(std::int64_t streamed_blocks, const engine::DecodeSplit& split) {
+    if (streamed_blocks == 0 && split == engine::DecodeSplit{}) return;
+    engine::PipelineOptions options = pipeline_options();
+    options.streamed_blocks = streamed_blocks;
+    options.decode_split = split;
+    pipeline_.emplace(model_directory_, *context_, options);
+    if (streamed_blocks > 0)
+      invocation_.console.note(concat(streamed_blocks,
+                                      " blocks of the transformer stay in host memory: the GPU "
+                                      "does not hold them all"));
+    if (const std::string text = split_text(split); !text.empty())
+      invocation_.console.note("frames are decoded " + text);
   }
 
   void tell_plan() {
@@ -207,7 +233,7 @@ class Run {
     const fs::path directory =
         options_.model ? fs::path(*options_.model) : default_model_directory();
     model_directory_ = directory;
-    pipeline_.emplace(directory, *context_, pipeline_options(0));
+    pipeline_.emplace(directory, *context_, pipeline_options());
     record_.version = program_version();
     record_.commit = program_commit();
     record_.model_name = pipeline_->config().name;
@@ -224,7 +250,13 @@ class Run {
     const double fps = resolve_fps(options_, pipeline_->config());
     engine::validate(request_, pipeline_->config());
     check_prompts(request_, *pipeline_, invocation_.console);
-    if (context_->runtime() != nullptr) make_fit();
+    if (context_->runtime() != nullptr) {
+      make_fit();
+    } else if (!options_.plan.value_or(false) && tiling() == engine::VaeTiling::kOn) {
+      const std::int64_t stride = pipeline_->config().vae.spatial_stride();
+      arrange(0, engine::decode_splits(tiling(), request_.height / stride, request_.width / stride)
+                     .front());
+    }
     record_.settings = record_of(request_, fps);
     if (options_.plan.value_or(false)) return;
     const bool overwrite = options_.overwrite.value_or(false);

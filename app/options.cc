@@ -176,6 +176,12 @@ const auto kTable = std::to_array<Field<O>>({
       .help = "say how much GPU memory each stage will take, and stop; needs no GPU",
       .scope = Scope::kFlag},
      &O::plan},
+    {{.name = "vae-tiling",
+      .value = "WHEN",
+      .group = kMachine,
+      .help = "auto, on or off: decode frames in tiles, with the same result but for rounding "
+              "(default: auto, where a GPU's memory is short)"},
+     &O::vae_tiling},
     {{.name = "no-prompt-cache",
       .group = kMachine,
       .help = "encode the prompt even where it was encoded before, and keep nothing"},

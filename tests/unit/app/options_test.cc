@@ -49,9 +49,10 @@ TEST(Options, EveryFlagHasItsOwnMember) {
 }
 
 TEST(Options, AValueOfTwoLettersIsNoFlag) {
-  const GenerateOptions options =
-      parse_options(std::vector<std::string>{"--prompt", "up", "-n", "no", "-o", "so"});
+  const GenerateOptions options = parse_options(
+      std::vector<std::string>{"--prompt", "up", "--vae-tiling", "on", "-n", "no", "-o", "so"});
   EXPECT_EQ(options.prompt, "up");
+  EXPECT_EQ(options.vae_tiling, "on");
   EXPECT_EQ(options.negative_prompt, "no");
   EXPECT_EQ(options.output, "so");
   try {
