@@ -4,6 +4,7 @@
 #include <chrono>
 #include <iomanip>
 #include <limits>
+#include <memory>
 #include <sstream>
 
 #include "app/help_page.h"
@@ -12,6 +13,7 @@
 #include "app/output_files.h"
 #include "app/report.h"
 #include "app/settings.h"
+#include "app/tuning_file.h"
 #include "app/version.h"
 #include "engine/media/partial_file.h"
 #include "engine/pipeline/memory_plan.h"
@@ -89,6 +91,15 @@ void describe(const engine::VideoRequest& request, const engine::ModelConfig& mo
                       num_threads == 1 ? " thread" : " threads", ", seed ", request.seed));
 }
 
+// "in 2 x 3 tiles, one latent frame at a time"; empty where nothing is cut.
+std::string split_text(const engine::DecodeSplit& split) {
+  std::string text;
+  if (split.is_tiled()) text = concat("in ", split.rows, " x ", split.columns, " tiles");
+  if (split.latent_frames_per_chunk)
+    text += concat(text.empty() ? "" : ", ", "one latent frame at a time");
+  return text;
+}
+
 std::string plan_text(const engine::MemoryPlan& plan, const ContextOptions& device) {
   std::ostringstream text;
   text << std::fixed << std::setprecision(2) << "GPU memory in " << dtype_name(device.compute_dtype)
@@ -101,6 +112,8 @@ std::string plan_text(const engine::MemoryPlan& plan, const ContextOptions& devi
     row(engine::stage_name(stage.stage), stage.bytes);
   row("ops and driver, up to", plan.reserve);
   row("in all", plan.peak());
+  if (const std::string split = split_text(plan.decode_split); !split.empty())
+    text << "frames are decoded " << split << "\n";
   if (plan.streamed_blocks > 0) {
     text << plan.streamed_blocks << " blocks of the transformer pass through the GPU from ";
     text << static_cast<double>(plan.host_bytes) / 1e9 << " GB of page-locked host memory\n";
@@ -126,6 +139,7 @@ class Run {
         request_, [this](const engine::Frame& frame) { outputs_->write(frame); },
         [this](const engine::Progress& progress) { return tell(progress); });
     finish_outputs(facts.report);
+    if (tuning_ != nullptr) tuning_->save();
     facts.seconds = seconds_since(start);
     facts.record = record_;
     facts.model_directory = pipeline_->config().directory;
@@ -153,34 +167,59 @@ class Run {
     prompt_ = resolve_prompt(options_);
     // Names are checked before the model is opened.
     scheduler::parse_solver(options_.sampler.value_or("unipc"));
+    tiling();
     // A plan needs no device of its own.
     context_ = options_.plan.value_or(false) ? engine::open_context({{}, false}, {}, 1)
-                                             : resolve_context(options_);
+                                             : resolve_context(options_, open_tuning());
+  }
+
+  // Opened before it is known whether there is a GPU to use it; only then is its warning told.
+  std::shared_ptr<TuningFile> open_tuning() {
+    const fs::path path = default_tuning_file();
+    if (options_.no_tuning_cache.value_or(false) || path.empty()) return nullptr;
+    tuning_ = std::make_shared<TuningFile>(path);
+    return tuning_;
   }
 
   // Where the run is to be on a GPU: the plan that fits it.
   engine::MemoryPlan plan_of(const ContextOptions& device, std::size_t available) const {
     if (options_.vram_limit)
       available = std::min(available, static_cast<std::size_t>(*options_.vram_limit * 1e9));
-    return engine::MemoryPlanner(model_directory_, request_, device).fit(available);
+    return engine::MemoryPlanner(model_directory_, request_, device, tiling()).fit(available);
   }
 
-  engine::PipelineOptions pipeline_options(std::int64_t streamed_blocks) const {
+  engine::VaeTiling tiling() const {
+    return engine::parse_vae_tiling(options_.vae_tiling.value_or("auto"));
+  }
+
+  engine::PipelineOptions pipeline_options() const {
     engine::PipelineOptions options;
     if (!options_.no_prompt_cache.value_or(false))
       options.prompt_cache = engine::default_prompt_cache();
-    options.streamed_blocks = streamed_blocks;
     return options;
   }
 
   void make_fit() {
+    if (tuning_ != nullptr && !tuning_->warning().empty())
+      invocation_.console.warning(tuning_->warning());
     const engine::MemoryPlan plan =
         plan_of(context_->options(), context_->runtime()->info().free_bytes);
-    if (plan.streamed_blocks == 0) return;
-    pipeline_.emplace(model_directory_, *context_, pipeline_options(plan.streamed_blocks));
-    invocation_.console.note(concat(plan.streamed_blocks,
-                                    " blocks of the transformer stay in host memory: the GPU "
-                                    "does not hold them all"));
+    arrange(plan.streamed_blocks, plan.decode_split);
+  }
+
+  // Makes the pipeline anew where it is not to be as it is by itself.
+  void arrange(std::int64_t streamed_blocks, const engine::DecodeSplit& split) {
+    if (streamed_blocks == 0 && split == engine::DecodeSplit{}) return;
+    engine::PipelineOptions options = pipeline_options();
+    options.streamed_blocks = streamed_blocks;
+    options.decode_split = split;
+    pipeline_.emplace(model_directory_, *context_, options);
+    if (streamed_blocks > 0)
+      invocation_.console.note(concat(streamed_blocks,
+                                      " blocks of the transformer stay in host memory: the GPU "
+                                      "does not hold them all"));
+    if (const std::string text = split_text(split); !text.empty())
+      invocation_.console.note("frames are decoded " + text);
   }
 
   void tell_plan() {
@@ -194,7 +233,7 @@ class Run {
     const fs::path directory =
         options_.model ? fs::path(*options_.model) : default_model_directory();
     model_directory_ = directory;
-    pipeline_.emplace(directory, *context_, pipeline_options(0));
+    pipeline_.emplace(directory, *context_, pipeline_options());
     record_.version = program_version();
     record_.commit = program_commit();
     record_.model_name = pipeline_->config().name;
@@ -211,7 +250,13 @@ class Run {
     const double fps = resolve_fps(options_, pipeline_->config());
     engine::validate(request_, pipeline_->config());
     check_prompts(request_, *pipeline_, invocation_.console);
-    if (context_->runtime() != nullptr) make_fit();
+    if (context_->runtime() != nullptr) {
+      make_fit();
+    } else if (!options_.plan.value_or(false) && tiling() == engine::VaeTiling::kOn) {
+      const std::int64_t stride = pipeline_->config().vae.spatial_stride();
+      arrange(0, engine::decode_splits(tiling(), request_.height / stride, request_.width / stride)
+                     .front());
+    }
     record_.settings = record_of(request_, fps);
     if (options_.plan.value_or(false)) return;
     const bool overwrite = options_.overwrite.value_or(false);
@@ -256,6 +301,7 @@ class Run {
   GenerateOptions options_;
   std::optional<RunRecord> source_;  // of --from
   std::string prompt_;
+  std::shared_ptr<TuningFile> tuning_;  // null: nothing is looked for or kept
   std::unique_ptr<Context> context_;
   fs::path model_directory_;
   std::optional<engine::TextToVideo> pipeline_;

@@ -70,7 +70,7 @@ std::size_t find_letter(std::span<const FieldText> fields, char letter) {
 // The field of a word that starts like a flag; fields.size() where there is none of that name.
 std::size_t find_flag(std::span<const FieldText> fields, const std::string& flag) {
   if (flag.starts_with("--")) return find_name(fields, std::string_view(flag).substr(2));
-  return flag.size() == 2 ? find_letter(fields, flag[1]) : fields.size();
+  return flag.size() == 2 && flag[0] == '-' ? find_letter(fields, flag[1]) : fields.size();
 }
 
 }  // namespace

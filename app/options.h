@@ -30,7 +30,9 @@ struct GenerateOptions {
   std::optional<std::int64_t> threads;
   std::optional<bool> plan;
   std::optional<double> vram_limit;
+  std::optional<std::string> vae_tiling;
   std::optional<bool> no_prompt_cache;
+  std::optional<bool> no_tuning_cache;
   std::optional<std::string> output;
   std::optional<std::string> frames_dir;
   std::optional<std::string> report;

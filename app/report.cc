@@ -54,6 +54,7 @@ void write_report(const std::filesystem::path& path, const RunFacts& facts, bool
       {"seconds", facts.seconds},
       {"prompt_tokens", facts.report.num_prompt_tokens},
       {"video_tokens", facts.report.num_video_tokens},
+      {"vae_tiles", {facts.report.decode_split.rows, facts.report.decode_split.columns}},
       {"stages", stages_json(facts.report.stages)},
       {"steps", steps_json(facts.report.steps)},
   };

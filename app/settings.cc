@@ -65,7 +65,8 @@ std::string resolve_prompt(const GenerateOptions& options) {
   return prompt;
 }
 
-std::unique_ptr<Context> resolve_context(const GenerateOptions& options) {
+std::unique_ptr<Context> resolve_context(const GenerateOptions& options,
+                                         std::shared_ptr<TuningStore> tuning) {
   engine::DeviceChoice device = engine::parse_device(options.device.value_or("auto"));
   std::optional<DType> dtype;
   if (options.dtype) dtype = engine::parse_compute_dtype(*options.dtype);
@@ -73,7 +74,8 @@ std::unique_ptr<Context> resolve_context(const GenerateOptions& options) {
   const engine::AttentionConfig attention =
       engine::parse_attention(options.attention.value_or("dense"));
   if (device.is_auto && attention.kind != engine::AttentionKind::kDense) device.is_auto = false;
-  return engine::open_context(device, dtype, static_cast<int>(options.threads.value_or(0)));
+  return engine::open_context(device, dtype, static_cast<int>(options.threads.value_or(0)),
+                              std::move(tuning));
 }
 
 ContextOptions resolve_planned_device(const GenerateOptions& options) {

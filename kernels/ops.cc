@@ -86,10 +86,6 @@ void Ops::linear(const LinearArgs& args) {
     check.shape("residual", args.residual, args.y.shape());
     check.even_rows("residual", args.residual);
   }
-  if (args.gate) {
-    check.that(static_cast<bool>(args.residual), "a gate is given without a residual");
-    check_batch_rows(check, "gate", args.gate, args.x.dim(0), columns);
-  }
   const Profiler::Scope zone(context_.profiler(), Zone::kLinear);
   do_linear(args);
 }

@@ -26,13 +26,12 @@ namespace psagen::kernels {
 
 enum class Activation { kNone, kGeluTanh, kSilu };
 
-// y = activation(x W' + b), or residual + gate * (x W' + b) where a residual is given.
+// y = activation(x W' + b), or residual + x W' + b where a residual is given.
 struct LinearArgs {
   ConstTensorView x;                          // [B, ..., K]; rows contiguous, row stride free
   ConstTensorView weight;                     // [M, K]
   ConstTensorView bias{};                     // [M], optional
   Activation activation = Activation::kNone;  // not together with residual
-  ConstTensorView gate{};                     // [B, M], optional, only with residual
   ConstTensorView residual{};                 // as y, optional; may be y itself
   TensorView y;                               // [B, ..., M]
 };

@@ -110,6 +110,7 @@ void Dit::forward(kernels::Ops& ops, ConstTensorView latent, double timestep,
     ops.count_nonfinite(values, a.nonfinite.view().slice(0, index, index + 1));
   };
   for (std::size_t n = 0; n < blocks_.size(); ++n) {
+    const Profiler::Range range(ops.context().profiler(), "block", static_cast<std::int64_t>(n));
     run_block(n, [&](const DitBlock& block) {
       pending = block.forward(ops, pending, position, text.layers[n], text.key_log_weight,
                               a.modulation[n % 2], a);

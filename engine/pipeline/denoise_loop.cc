@@ -44,6 +44,7 @@ void DenoiseLoop::run(kernels::Ops& ops, const VelocityModel& velocity, TensorVi
                       const StepDone& step_done) {
   for (std::size_t i = 0; i < plans_.size(); ++i) {
     const std::int64_t index = static_cast<std::int64_t>(i);
+    const Profiler::Range range(ops.context().profiler(), "step", index);
     velocity(index, plans_[i], sample, velocity_);
     step(ops, plans_[i], sample);
     if (step_done) step_done(index, sample);

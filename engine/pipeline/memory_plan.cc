@@ -21,6 +21,12 @@ const StageMemory& largest(const MemoryPlan& plan) {
       [](const StageMemory& a, const StageMemory& b) { return a.bytes < b.bytes; });
 }
 
+std::size_t stage_bytes(const MemoryPlan& plan, Stage stage) {
+  for (const StageMemory& entry : plan.stages)
+    if (entry.stage == stage) return entry.bytes;
+  return 0;
+}
+
 // Fewer would be held by the two slots they pass through.
 constexpr std::int64_t kFewestStreamed = 3;
 
@@ -29,22 +35,34 @@ constexpr std::int64_t kFewestStreamed = 3;
 std::size_t MemoryPlan::peak() const { return largest(*this).bytes + reserve; }
 
 MemoryPlanner::MemoryPlanner(std::filesystem::path model_directory, VideoRequest request,
-                             const ContextOptions& options)
+                             const ContextOptions& options, VaeTiling tiling)
     : model_(std::move(model_directory)),
       request_(std::move(request)),
       options_(options),
-      num_blocks_(read_model_config(model_).transformer.num_layers) {}
+      tiling_(tiling),
+      config_(read_model_config(model_)) {}
 
 MemoryPlan MemoryPlanner::plan(std::int64_t streamed_blocks) const {
-  return plan_of(request_, streamed_blocks);
+  return plan(streamed_blocks, splits(tiling_).front());
 }
 
-MemoryPlan MemoryPlanner::plan_of(const VideoRequest& request, std::int64_t streamed_blocks) const {
+MemoryPlan MemoryPlanner::plan(std::int64_t streamed_blocks, const DecodeSplit& split) const {
+  return plan_of(request_, streamed_blocks, split);
+}
+
+std::vector<DecodeSplit> MemoryPlanner::splits(VaeTiling tiling) const {
+  const std::int64_t stride = config_.vae.spatial_stride();
+  return decode_splits(tiling, request_.height / stride, request_.width / stride);
+}
+
+MemoryPlan MemoryPlanner::plan_of(const VideoRequest& request, std::int64_t streamed_blocks,
+                                  const DecodeSplit& split) const {
   const std::unique_ptr<Context> context = kernels::make_plan_context(options_);
   Allocator& memory = context->allocator();
   MemoryPlan plan;
   plan.reserve = kernels::ops_reserve_bytes();
   plan.streamed_blocks = streamed_blocks;
+  plan.decode_split = split;
   for (const Stage stage : {Stage::kEncodeText, Stage::kDenoise, Stage::kDecode})
     plan.stages.push_back({stage, 0});
   // Loading counts for what it precedes: a stage holds what was loaded for it.
@@ -66,6 +84,7 @@ MemoryPlan MemoryPlanner::plan_of(const VideoRequest& request, std::int64_t stre
   };
   PipelineOptions options;
   options.streamed_blocks = streamed_blocks;
+  options.decode_split = split;
   TextToVideo(model_, *context, options)
       .generate(
           one_step, [](const Frame&) {}, follow);
@@ -75,15 +94,16 @@ MemoryPlan MemoryPlanner::plan_of(const VideoRequest& request, std::int64_t stre
 }
 
 std::int64_t MemoryPlanner::most_streamed() const {
-  return num_blocks_ >= kFewestStreamed ? num_blocks_ : 0;
+  const std::int64_t num_blocks = config_.transformer.num_layers;
+  return num_blocks >= kFewestStreamed ? num_blocks : 0;
 }
 
-std::int64_t MemoryPlanner::most_frames(std::size_t available) const {
+std::int64_t MemoryPlanner::most_frames(std::size_t available, const DecodeSplit& split) const {
   constexpr std::int64_t kStride = 4;
   VideoRequest request = request_;
   const auto fits = [&](std::int64_t steps) {
     request.num_frames = kStride * steps + 1;
-    return plan_of(request, most_streamed()).peak() <= available;
+    return plan_of(request, most_streamed(), split).peak() <= available;
   };
   std::int64_t low = -1, high = (request.num_frames - 1) / kStride;  // fits(low), not fits(high)
   while (high - low > 1) {
@@ -93,25 +113,46 @@ std::int64_t MemoryPlanner::most_frames(std::size_t available) const {
   return low < 0 ? 0 : kStride * low + 1;
 }
 
+MemoryPlan MemoryPlanner::fit_decode(std::size_t available, VaeTiling tiling) const {
+  const auto decode_peak = [](const MemoryPlan& plan) {
+    return stage_bytes(plan, Stage::kDecode) + plan.reserve;
+  };
+  MemoryPlan best;
+  for (const DecodeSplit& split : splits(tiling)) {
+    const MemoryPlan tried = plan(most_streamed(), split);
+    if (best.stages.empty() || decode_peak(tried) < decode_peak(best)) best = tried;
+    if (decode_peak(tried) <= available) return tried;
+  }
+  return best;
+}
+
+std::string MemoryPlanner::smallest_change(const MemoryPlan& smallest,
+                                           std::size_t available) const {
+  if (tiling_ == VaeTiling::kOff && fit_decode(available, VaeTiling::kAuto).peak() <= available)
+    return "without --vae-tiling off it would fit";
+  const std::int64_t frames = most_frames(available, smallest.decode_split);
+  if (frames > 0) return concat("--frames ", frames, " would fit");
+  return "no number of frames of this size would fit, use --device cpu";
+}
+
 MemoryPlan MemoryPlanner::fit(std::size_t available) const {
   MemoryPlan best = plan(0);
   if (best.peak() <= available) return best;
-  const MemoryPlan smallest = plan(most_streamed());
-  if (smallest.peak() > available) {
-    const std::int64_t frames = most_frames(available);
-    throw Error(ErrorCode::kOutOfMemory,
-                concat("this run takes at least ", gigabytes(smallest.peak(), true),
-                       " of GPU memory (stage '", stage_name(largest(smallest).stage),
-                       "'), and there are ", gigabytes(available, false),
-                       frames > 0 ? concat("; --frames ", frames, " would fit")
-                                  : std::string("; no number of frames of this size would fit, "
-                                                "use --device cpu")));
-  }
+  // What decoding takes does not depend on where blocks of the transformer are.
+  const MemoryPlan smallest = fit_decode(available, tiling_);
+  if (smallest.peak() > available)
+    throw Error(
+        ErrorCode::kOutOfMemory,
+        concat("this run takes at least ", gigabytes(smallest.peak(), true),
+               " of GPU memory (stage '", stage_name(largest(smallest).stage), "'), and there are ",
+               gigabytes(available, false), "; ", smallest_change(smallest, available)));
+  best = plan(0, smallest.decode_split);
+  if (best.peak() <= available) return best;
   std::int64_t low = kFewestStreamed - 1, high = most_streamed();  // not fit(low), fit(high)
   best = smallest;
   while (high - low > 1) {
     const std::int64_t middle = (low + high) / 2;
-    const MemoryPlan tried = plan(middle);
+    const MemoryPlan tried = plan(middle, smallest.decode_split);
     if (tried.peak() > available) {
       low = middle;
     } else {

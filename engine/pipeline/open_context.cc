@@ -1,6 +1,7 @@
 #include "engine/pipeline/open_context.h"
 
 #include <charconv>
+#include <utility>
 
 #include "engine/config/nearest_name.h"
 #include "kernels/backend.h"
@@ -42,9 +43,10 @@ DType parse_compute_dtype(const std::string& text) {
 }
 
 std::unique_ptr<Context> open_context(const DeviceChoice& choice, std::optional<DType> dtype,
-                                      int num_threads) {
+                                      int num_threads, std::shared_ptr<TuningStore> tuning_store) {
   ContextOptions options;
   options.num_threads = num_threads;
+  options.tuning_store = std::move(tuning_store);
   const bool may_be_gpu = choice.is_auto || choice.device.kind == DeviceKind::kCuda;
   if (may_be_gpu) {
     options.device = {DeviceKind::kCuda, choice.device.index};

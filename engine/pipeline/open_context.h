@@ -20,10 +20,11 @@ DeviceChoice parse_device(const std::string& text);
 // "f32", "bf16" or "f16". Throws Error(kInvalidArgument) naming anything else.
 DType parse_compute_dtype(const std::string& text);
 
-// `dtype` left open is float32 on the CPU, bfloat16 on a GPU. Throws Error(kDevice) where a device
-// asked for by name cannot be used.
+// `dtype` left open is float32 on the CPU, bfloat16 on a GPU; `tuning_store` may be null. Throws
+// Error(kDevice) where a device asked for by name cannot be used.
 std::unique_ptr<Context> open_context(const DeviceChoice& choice, std::optional<DType> dtype,
-                                      int num_threads);
+                                      int num_threads,
+                                      std::shared_ptr<TuningStore> tuning_store = nullptr);
 
 // "cpu", or "cuda:0 (NVIDIA H100 80GB HBM3)".
 std::string device_description(Context& context);

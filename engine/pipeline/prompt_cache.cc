@@ -1,12 +1,12 @@
 #include "engine/pipeline/prompt_cache.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <fstream>
 #include <string_view>
 #include <utility>
 
 #include "engine/media/partial_file.h"
+#include "engine/pipeline/cache_folder.h"
 #include "engine/pipeline/sha256.h"
 #include "kernels/core/error.h"
 
@@ -56,11 +56,8 @@ std::string read_whole(const fs::path& file) {
 }  // namespace
 
 fs::path default_prompt_cache() {
-  const char* const cache = std::getenv("XDG_CACHE_HOME");
-  if (cache != nullptr && *cache != '\0') return fs::path(cache) / "psa-gen/prompts";
-  const char* const home = std::getenv("HOME");
-  if (home != nullptr && *home != '\0') return fs::path(home) / ".cache/psa-gen/prompts";
-  return {};
+  const fs::path folder = default_cache_folder();
+  return folder.empty() ? folder : folder / "prompts";
 }
 
 std::string text_encoder_key(const fs::path& model_directory) {

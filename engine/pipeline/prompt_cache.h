@@ -12,7 +12,7 @@
 
 namespace psagen::engine {
 
-// $XDG_CACHE_HOME/psa-gen/prompts, or the same under ~/.cache; empty where neither is known.
+// The folder `prompts` of default_cache_folder(); empty where that is not known.
 std::filesystem::path default_prompt_cache();
 
 // What tells one text encoder from another: its configuration and tokenizer, and the headers and

@@ -8,6 +8,7 @@
 namespace psagen::engine {
 
 void StageTracker::begin(Stage stage, std::int64_t total) {
+  if (profiler_ != nullptr) range_.emplace(*profiler_, stage_name(stage));
   memory_.start();
   start_ = Clock::now();
   progress_ = {.stage = stage, .done = 0, .total = total, .seconds = 0.0};
@@ -20,6 +21,7 @@ void StageTracker::advance(std::int64_t done) {
 }
 
 void StageTracker::end() {
+  range_.reset();
   if (progress_.done != progress_.total) tell(progress_.total);
   const double seconds = std::chrono::duration<double>(Clock::now() - start_).count();
   const std::size_t loaded = std::exchange(loaded_, 0);

@@ -3,17 +3,22 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "engine/pipeline/memory_meter.h"
 #include "engine/pipeline/progress.h"
 #include "engine/pipeline/text_to_video.h"
+#include "kernels/core/profile.h"
 
 namespace psagen::engine {
 
 class StageTracker {
  public:
-  explicit StageTracker(const ProgressCallback& callback) : callback_(callback) {}
+  // Stages are ranges of `profiler`, where one is given.
+  explicit StageTracker(const ProgressCallback& callback, const Profiler* profiler = nullptr)
+      : callback_(callback), profiler_(profiler) {}
 
   // Each of the three throws Error(kCancelled) where the callback asks to stop.
   void begin(Stage stage, std::int64_t total);
@@ -29,6 +34,8 @@ class StageTracker {
   void tell(std::int64_t done);
 
   const ProgressCallback& callback_;
+  const Profiler* profiler_;
+  std::optional<Profiler::Range> range_;
   MemoryMeter memory_;
   Progress progress_;
   std::size_t loaded_ = 0;

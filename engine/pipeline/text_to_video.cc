@@ -1,5 +1,6 @@
 #include "engine/pipeline/text_to_video.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -90,6 +91,7 @@ struct TextToVideo::Impl {
   Impl(const std::filesystem::path& directory, Context& the_context, const PipelineOptions& options)
       : context(the_context),
         streamed_blocks(options.streamed_blocks),
+        decode_split(options.decode_split),
         ops(kernels::make_ops(the_context)),
         config(read_model_config(directory)),
         tokenizer(directory / "tokenizer",
@@ -120,6 +122,7 @@ struct TextToVideo::Impl {
 
   Context& context;
   std::int64_t streamed_blocks;
+  DecodeSplit decode_split;
   std::unique_ptr<kernels::Ops> ops;
   ModelConfig config;
   Tokenizer tokenizer;
@@ -214,13 +217,20 @@ void TextToVideo::Impl::decode(const VideoRequest& request, const VaeDecoder& va
                                StageTracker& stages) {
   stages.begin(Stage::kDecode, request.num_frames);
   std::int64_t frames_done = 0;
-  vae.decode(*ops, latent,
-             [&](ConstTensorView rgb) {
-               hand_over(rgb, sink);
-               frames_done += rgb.dim(0);
-               stages.advance(frames_done);
-             },
-             {});
+  // In tiles frames are finished with the last of them: until then progress is the share of the
+  // work.
+  const auto tile_progress = [&](std::int64_t done, std::int64_t total) {
+    stages.advance(std::max(frames_done, request.num_frames * done / total));
+    return true;
+  };
+  vae.decode(
+      *ops, latent,
+      [&](ConstTensorView rgb) {
+        hand_over(rgb, sink);
+        frames_done += rgb.dim(0);
+        if (!decode_split.is_tiled()) stages.advance(frames_done);
+      },
+      decode_split.is_tiled() ? DecodeProgress(tile_progress) : DecodeProgress(), decode_split);
   stages.end();
 }
 
@@ -282,8 +292,9 @@ RunReport TextToVideo::generate(const VideoRequest& request, const FrameSink& si
   validate(request, impl_->config);
   Impl& impl = *impl_;
   RunReport report;
-  StageTracker stages(progress);
+  StageTracker stages(progress, &impl.context.profiler());
   const std::vector<std::vector<std::int32_t>> prompts = impl.tokenize(request);
+  report.decode_split = impl.decode_split;
   report.num_prompt_tokens = static_cast<std::int64_t>(prompts.front().size());
 
   // A GPU holds one of text encoder and denoiser at a time: the first is used for a moment. On the

@@ -13,6 +13,7 @@
 #include "engine/media/frame.h"
 #include "engine/pipeline/progress.h"
 #include "engine/text/tokenizer.h"
+#include "engine/vae/decode_split.h"
 #include "kernels/core/context.h"
 #include "scheduler/solver.h"
 
@@ -58,6 +59,7 @@ struct RunReport {
   std::vector<StepReport> steps;
   std::int64_t num_prompt_tokens = 0;
   std::int64_t num_video_tokens = 0;
+  DecodeSplit decode_split;
 };
 
 // Frames arrive in order, as soon as their decoder chunk is finished.
@@ -69,6 +71,7 @@ struct PipelineOptions {
   std::filesystem::path prompt_cache;
   // Blocks of the transformer that stay in host memory (block_stream.h); on a GPU only.
   std::int64_t streamed_blocks = 0;
+  DecodeSplit decode_split{};
 };
 
 class TextToVideo {

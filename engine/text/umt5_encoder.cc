@@ -115,6 +115,7 @@ std::vector<Tensor> Umt5Encoder::encode(kernels::Ops& ops,
   Umt5Activations a(ops, config_, num_rows, longest);
   embedding_(ops, ids, a.x.view().reshape({num_rows, config_.d_model}));
   for (std::int64_t n = 0; n < config_.num_layers; ++n) {
+    const Profiler::Range range(ops.context().profiler(), "block", n);
     blocks_[static_cast<std::size_t>(n)].forward(ops, rows, a);
     weights_.source().drop_from_memory();
     if (layer_done) layer_done(n + 1, config_.num_layers);

@@ -22,7 +22,8 @@ class ChunkBuffers {
   // Views of the two free buffers.
   TensorView first_spare(const Shape& shape) { return first_spare(shape, dtype_); }
   TensorView first_spare(const Shape& shape, DType dtype) { return view(spare_[0], shape, dtype); }
-  TensorView second_spare(const Shape& shape) { return view(spare_[1], shape, dtype_); }
+  TensorView second_spare(const Shape& shape) { return second_spare(shape, dtype_); }
+  TensorView second_spare(const Shape& shape, DType dtype) { return view(spare_[1], shape, dtype); }
 
   // Makes a view of a free buffer the activation; the buffer of the last one becomes free.
   void set_x(TensorView next);

@@ -1,13 +1,14 @@
 #include "engine/vae/decoder.h"
 
 #include <algorithm>
-#include <optional>
+#include <functional>
 #include <utility>
 #include <vector>
 
-#include "engine/nn/causal_conv3d.h"
 #include "engine/vae/chunk_buffers.h"
-#include "engine/vae/decoder_blocks.h"
+#include "engine/vae/decode_tile.h"
+#include "engine/vae/decoder_network.h"
+#include "engine/vae/frame_assembly.h"
 #include "engine/vae/frame_delivery.h"
 #include "kernels/core/error.h"
 
@@ -15,90 +16,11 @@ namespace psagen::engine {
 namespace {
 
 constexpr std::int64_t kRgb = 3;
-constexpr CausalConv3d::Kernel kCube = {.time = 3, .space = 3};
-
-// Stage i maps dims[i] to dims[i + 1], dims = base * (last of dim_mult, then dim_mult reversed);
-// all but the first find their input halved by the upsampler before them (spec/wan 4.2).
-std::vector<UpBlockShape> stage_shapes(const VaeConfig& config) {
-  const std::vector<std::int64_t> mult(config.dim_mult.rbegin(), config.dim_mult.rend());
-  std::vector<UpBlockShape> stages(mult.size());
-  for (std::size_t i = 0; i < stages.size(); ++i) {
-    const bool is_first = i == 0, is_last = i + 1 == stages.size();
-    const std::int64_t before = config.decoder_base_dim * mult[is_first ? 0 : i - 1];
-    stages[i].in = is_first ? before : before / 2;
-    stages[i].out = config.decoder_base_dim * mult[i];
-    stages[i].num_resnets = config.num_res_blocks + 1;
-    stages[i].doubles_space = !is_last;
-    stages[i].doubles_time =
-        !is_last && config.temporal_downsample[config.temporal_downsample.size() - 1 - i];
-  }
-  return stages;
-}
-
 // On a GPU, beside the weights; and from how many latent frames a chunk on more bring nothing.
 constexpr std::int64_t kDeviceBytes = 4'000'000'000;
 constexpr std::int64_t kMostLatentFrames = 4;
 // Workspace of the middle block's attention, which makes scores of 256 MiB at a time.
 constexpr std::int64_t kWorkspaceBytes = std::int64_t{270} << 20;
-
-// The most elements any buffer holds while a chunk of `frames` latent frames passes through; no
-// chunk has more frames than one that is not the clip's first.
-std::int64_t largest_activation(const VaeConfig& config, const std::vector<UpBlockShape>& stages,
-                                std::int64_t frames, std::int64_t height, std::int64_t width) {
-  std::int64_t elements = frames * height * width;  // of one channel
-  // The middle block's queries, keys and values are its widest activation.
-  std::int64_t largest = elements * std::max(config.z_dim, 3 * stages[0].in);
-  for (const UpBlockShape& stage : stages) {
-    largest = std::max(largest, elements * std::max(stage.in, stage.out));
-    if (stage.doubles_time) elements *= 2;
-    largest = std::max(largest, elements * stage.out);
-    if (stage.doubles_space) {
-      elements *= 4;
-      largest = std::max(largest, elements * (stage.out / 2));
-    }
-  }
-  return std::max(largest, elements * kRgb);
-}
-
-// The most elements of the frames a causal convolution keeps, all its inputs being a stage's.
-std::int64_t largest_context(const VaeConfig& config, const std::vector<UpBlockShape>& stages,
-                             std::int64_t height, std::int64_t width) {
-  std::int64_t pixels = height * width, largest = pixels * config.z_dim;
-  for (const UpBlockShape& stage : stages) {
-    largest = std::max(largest, pixels * std::max(stage.in, stage.out));
-    if (stage.doubles_space) pixels *= 4;
-  }
-  return (kCube.time - 1) * largest;
-}
-
-// The latent's statistics folded into post_quant_conv, the first thing it meets: with
-// z = latent * std + mean, W z + b = (W diag(std)) latent + (b + W mean). Exact, because a kernel
-// of one pixel has no padding.
-CausalConv3d fold_latent_statistics(const VaeConfig& config, const Weights& weights,
-                                    kernels::Ops& ops) {
-  const std::int64_t n = config.z_dim;
-  CpuAllocator host;
-  Tensor weight(host, DType::kF32, {n, n, 1, 1, 1});
-  Tensor bias(host, DType::kF32, {n});
-  ops.copy(weights.get(weight.shape(), "weight", Weights::Use::kValues), weight);
-  ops.copy(weights.get(bias.shape(), "bias"), bias);
-  auto* const w = weight.view().data<float>();
-  auto* const b = bias.view().data<float>();
-  for (std::int64_t out = 0; out < n; ++out) {
-    double sum = b[out];
-    for (std::int64_t in = 0; in < n; ++in) {
-      float& value = w[out * n + in];
-      sum += value * config.latents_mean[in];
-      value = static_cast<float>(value * config.latents_std[in]);
-    }
-    b[out] = static_cast<float>(sum);
-  }
-  Allocator& device = ops.context().allocator();
-  Tensor device_weight(device, DType::kF32, weight.shape()), device_bias(device, DType::kF32, {n});
-  ops.copy(weight, device_weight);
-  ops.copy(bias, device_bias);
-  return CausalConv3d(device_weight, device_bias, ops);
-}
 
 // A [1, C, T, h, w] latent seen as [T, h, w, C].
 ConstTensorView channels_last(const ConstTensorView& latent) {
@@ -109,143 +31,6 @@ ConstTensorView channels_last(const ConstTensorView& latent) {
           {s[2], s[3], s[4], s[1]},
           latent.device()};
 }
-
-}  // namespace
-
-struct VaeDecoder::Network {
-  Network(const VaeConfig& vae, const Weights& weights, kernels::Ops& ops);
-
-  // latent [T, h, w, z]; the result [T', H, W, 3], float32, lies in the activations' buffers.
-  TensorView decode_chunk(kernels::Ops& ops, ConstTensorView latent, Activations& a) const;
-
-  VaeConfig config;
-  std::vector<UpBlockShape> stages;
-  CausalConv3d post_quant_conv;
-  CausalConv3d conv_in;
-  MidBlock mid_block;
-  std::vector<UpBlock> up_blocks;
-  ChannelNorm norm_out;
-  CausalConv3d conv_out;
-};
-
-VaeDecoder::Network::Network(const VaeConfig& vae, const Weights& weights, kernels::Ops& ops)
-    : config(vae),
-      stages(stage_shapes(vae)),
-      post_quant_conv(fold_latent_statistics(vae, weights.child("post_quant_conv"), ops)),
-      conv_in(vae.z_dim, stages[0].in, kCube, weights.child("decoder").child("conv_in"), ops),
-      mid_block(stages[0].in, weights.child("decoder").child("mid_block"), ops),
-      norm_out(stages.back().out, ChannelNorm::Stored::kVideo, ChannelNorm::Then::kSilu,
-               weights.child("decoder").child("norm_out")),
-      conv_out(stages.back().out, kRgb, kCube, weights.child("decoder").child("conv_out"), ops) {
-  const Weights blocks = weights.child("decoder").child("up_blocks");
-  for (std::size_t i = 0; i < stages.size(); ++i)
-    up_blocks.emplace_back(stages[i], blocks.child(static_cast<std::int64_t>(i)), ops);
-  weights.ignore("encoder");
-  weights.ignore("quant_conv");
-}
-
-// Everything one job needs, made before its first chunk.
-//
-// Wan 2.1 at 832 x 480 in bfloat16: the contexts of 32 convolutions hold 944 million values, 1.89
-// GB; a buffer holds 307 MB for each latent frame of a chunk (96 channels at full size, 4 frames)
-// and 153 MB in front of that for the two frames of a context; three buffers and the workspace
-// bring it to 3.5 GB for one latent frame at a time, 4.5 GB for two.
-struct VaeDecoder::Activations {
-  Activations(const Network& network, kernels::Ops& ops, std::int64_t total_frames,
-              std::int64_t height, std::int64_t width,
-              std::optional<std::int64_t> latent_frames_per_chunk);
-
-  CausalConv3d::Context conv_in;
-  MidBlock::State mid_block;
-  std::vector<UpBlock::State> up_blocks;
-  CausalConv3d::Context conv_out;
-  std::int64_t chunk_frames = 1;
-  std::optional<ChunkBuffers> buffers;
-
- private:
-  void make_contexts(const Network& network, Allocator& allocator, std::int64_t height,
-                     std::int64_t width);
-};
-
-VaeDecoder::Activations::Activations(const Network& network, kernels::Ops& ops,
-                                     std::int64_t total_frames, std::int64_t height,
-                                     std::int64_t width,
-                                     std::optional<std::int64_t> latent_frames_per_chunk) {
-  Allocator& allocator = ops.context().allocator();
-  const DType dtype = ops.context().compute_dtype();
-  const auto element = static_cast<std::int64_t>(dtype_size(dtype));
-  const bool is_gpu = ops.context().runtime() != nullptr;
-  const auto held = static_cast<std::int64_t>(allocator.bytes_in_use());
-  make_contexts(network, allocator, height, width);
-  const std::int64_t context_bytes = static_cast<std::int64_t>(allocator.bytes_in_use()) - held;
-
-  // The CPU's convolutions copy their frames anyway. The last frames are float32 whatever the rest.
-  const std::int64_t lead =
-      is_gpu ? largest_context(network.config, network.stages, height, width) : 0;
-  const auto capacity = [&](std::int64_t frames) {
-    const std::int64_t pixels = height * width * network.config.spatial_stride() *
-                                network.config.spatial_stride() * frames *
-                                network.config.temporal_stride();
-    return std::max(largest_activation(network.config, network.stages, frames, height, width),
-                    pixels * kRgb * static_cast<std::int64_t>(sizeof(float)) / element);
-  };
-  const auto fits = [&](std::int64_t frames) {
-    return context_bytes + 3 * (capacity(frames) + lead) * element + kWorkspaceBytes <=
-           kDeviceBytes;
-  };
-  chunk_frames = latent_frames_per_chunk.value_or(is_gpu ? kMostLatentFrames : 1);
-  if (is_gpu && !latent_frames_per_chunk)
-    while (chunk_frames > 1 && !fits(chunk_frames)) --chunk_frames;
-  chunk_frames = std::min(chunk_frames, total_frames);
-  buffers.emplace(allocator, capacity(chunk_frames), dtype, lead);
-}
-
-void VaeDecoder::Activations::make_contexts(const Network& network, Allocator& allocator,
-                                            std::int64_t height, std::int64_t width) {
-  conv_in = network.conv_in.make_context(allocator, height, width);
-  mid_block = network.mid_block.make_state(allocator, height, width);
-  for (std::size_t i = 0; i < network.stages.size(); ++i) {
-    up_blocks.push_back(network.up_blocks[i].make_state(allocator, height, width));
-    if (network.stages[i].doubles_space) {
-      height *= 2;
-      width *= 2;
-    }
-  }
-  conv_out = network.conv_out.make_context(allocator, height, width);
-}
-
-TensorView VaeDecoder::Network::decode_chunk(kernels::Ops& ops, ConstTensorView latent,
-                                             Activations& a) const {
-  ChunkBuffers& buffers = *a.buffers;
-  const TensorView packed = buffers.first_spare(latent.shape());  // [T, h, w, z]
-  const TensorView z = buffers.second_spare(latent.shape());      // [T, h, w, z]
-  ops.copy(latent, packed);
-  post_quant_conv(ops, packed, z);
-  buffers.set_x(z);
-  const TensorView x =
-      buffers.first_spare({latent.dim(0), latent.dim(1), latent.dim(2), conv_in.out_channels()});
-  conv_in(ops, z, a.conv_in, x, {}, buffers.lead_of(z, kCube.time - 1));
-  buffers.set_x(x);
-
-  mid_block.forward(ops, a.mid_block, buffers);
-  for (std::size_t i = 0; i < up_blocks.size(); ++i)
-    up_blocks[i].forward(ops, a.up_blocks[i], buffers);
-
-  const TensorView y = buffers.x();  // [T', H, W, C]
-  norm_out(ops, y, y);
-  const TensorView rgb = buffers.first_spare({y.dim(0), y.dim(1), y.dim(2), kRgb}, DType::kF32);
-  conv_out(ops, y, a.conv_out, rgb);  // with so few outputs a GPU reads frames in two pieces
-  return rgb;
-}
-
-VaeDecoder::VaeDecoder(const VaeConfig& config, const Weights& weights, kernels::Ops& ops)
-    : network_(std::make_unique<const Network>(config, weights, ops)) {}
-
-VaeDecoder::~VaeDecoder() = default;
-VaeDecoder::VaeDecoder(VaeDecoder&&) noexcept = default;
-VaeDecoder& VaeDecoder::operator=(VaeDecoder&&) noexcept = default;
-
-namespace {
 
 // NaN and infinite values of all chunks; looked at once, at the end, so that no chunk is waited
 // for.
@@ -272,66 +57,238 @@ class NonfiniteCounter {
   std::int32_t found_ = 0;
 };
 
-void check_latent(const VaeConfig& config, ConstTensorView latent,
-                  std::int64_t latent_frames_per_chunk) {
+void check_latent(const VaeConfig& config, ConstTensorView latent, const DecodeSplit& split) {
   PSAGEN_CHECK(latent.rank() == 5 && latent.dim(0) == 1 && latent.dim(1) == config.z_dim,
                ErrorCode::kInvalidArgument, "latent has shape ", latent.shape(), ", wanted [1, ",
                config.z_dim, ", T, h, w]");
   PSAGEN_CHECK(latent.num_elements() > 0, ErrorCode::kInvalidArgument, "latent of shape ",
                latent.shape(), " is empty");
-  PSAGEN_CHECK(latent_frames_per_chunk >= 1, ErrorCode::kInvalidArgument,
-               "latent frames per chunk is ", latent_frames_per_chunk, ", wanted at least 1");
+  const std::int64_t chunk = split.latent_frames_per_chunk.value_or(1);
+  PSAGEN_CHECK(chunk >= 1, ErrorCode::kInvalidArgument, "latent frames per chunk is ", chunk,
+               ", wanted at least 1");
+  PSAGEN_CHECK(split.rows >= 1 && split.columns >= 1, ErrorCode::kInvalidArgument, "there are ",
+               split.rows, " rows and ", split.columns, " columns of tiles, wanted at least 1");
 }
+
+// What leaves the network: counted, made levels where that is wanted, and sent on its way.
+class Outlet {
+ public:
+  Outlet(kernels::Ops& ops, bool as_levels, const Shape& largest, FrameDelivery::Sink sink)
+      : levels_(as_levels ? Tensor(ops.context().allocator(), DType::kU8, largest) : Tensor()),
+        nonfinite_(ops),
+        delivery_(ops.context(), as_levels ? DType::kU8 : DType::kF32, largest, std::move(sink)) {}
+
+  void push(kernels::Ops& ops, ConstTensorView values, std::int64_t done) {
+    if (!levels_) return delivery_.push(values, done);
+    nonfinite_.add(ops, values);  // what is not a number would be rounded to a colour
+    const Shape& shape = values.shape();
+    const TensorView levels(levels_.view().bytes(), DType::kU8, shape, values.device());
+    ops.to_rgb8({.x = values, .rgb = levels});
+    delivery_.push(levels, done);
+  }
+
+  void finish(kernels::Ops& ops) {
+    delivery_.finish();
+    nonfinite_.check(ops);
+  }
+
+ private:
+  Tensor levels_;
+  NonfiniteCounter nonfinite_;
+  FrameDelivery delivery_;
+};
+
+BufferSize larger(const BufferSize& a, const BufferSize& b) {
+  return {std::max(a.capacity, b.capacity), std::max(a.lead, b.lead)};
+}
+
+// One clip on its way through the network.
+//
+// Wan 2.1 at 832 x 480 in bfloat16, the frame in one piece: the contexts of 32 convolutions hold
+// 944 million values, 1.89 GB; a buffer holds 307 MB for each latent frame of a chunk (96 channels
+// at full size, 4 frames) and 153 MB in front of that for the two frames of a context; three
+// buffers and the workspace bring it to 3.5 GB for one latent frame at a time, 4.5 GB for two.
+//
+// In tiles, contexts and buffers are those of one tile, and what the middle part gives is kept for
+// the whole clip (4.8 MB for each latent frame of that size), so that it is computed once.
+class Job {
+ public:
+  Job(kernels::Ops& ops, const DecoderNetwork& network, ConstTensorView latent,
+      const DecodeSplit& split)
+      : ops_(ops),
+        network_(network),
+        latent_(latent),
+        tiles_(decode_tiles(network.stages(), split, latent.dim(1), latent.dim(2))),
+        chunk_(chunk_frames(split)) {}
+
+  const std::vector<DecodeTile>& tiles() const { return tiles_; }
+  // Latent frames of all tiles.
+  std::int64_t total() const { return static_cast<std::int64_t>(tiles_.size()) * num_frames(); }
+
+  Shape largest_output() const {
+    Shape largest = {chunk_ * network_.config().temporal_stride(), 0, 0, kRgb};
+    for (const DecodeTile& tile : tiles_) {
+      largest[1] = std::max(largest[1], tile.rows.output.length());
+      largest[2] = std::max(largest[2], tile.columns.output.length());
+    }
+    return largest;
+  }
+
+  void run(Outlet& outlet) { tiles_.size() == 1 ? run_whole(outlet) : run_tiles(outlet); }
+
+ private:
+  std::int64_t num_frames() const { return latent_.dim(0); }
+  Allocator& allocator() const { return ops_.context().allocator(); }
+  DType dtype() const { return ops_.context().compute_dtype(); }
+
+  // Of the part that a chunk of `frames` passes through, or the larger one of both.
+  BufferSize buffer_size(std::int64_t frames) const {
+    BufferSize size;
+    if (tiles_.size() == 1) size = network_.middle_size(frames, latent_.dim(1), latent_.dim(2));
+    for (const DecodeTile& tile : tiles_)
+      size = larger(
+          size, network_.upper_size(frames, tile, static_cast<std::int64_t>(dtype_size(dtype()))));
+    // The CPU's convolutions copy their frames anyway.
+    if (ops_.context().runtime() == nullptr) size.lead = 0;
+    return size;
+  }
+
+  // What the contexts take, by making them; and, in tiles, what is kept of the middle part.
+  std::int64_t bytes_beside_buffers() const {
+    const std::size_t held = allocator().bytes_in_use();
+    std::size_t most = 0;
+    for (const DecodeTile& tile : tiles_) {
+      const auto state = network_.make_upper(allocator(), tile);
+      most = std::max(most, allocator().bytes_in_use() - held);
+    }
+    const std::int64_t height = latent_.dim(1), width = latent_.dim(2);
+    if (tiles_.size() > 1)
+      return static_cast<std::int64_t>(most + middle_shape().num_elements() * dtype_size(dtype()));
+    const auto state = network_.make_middle(allocator(), height, width);
+    return static_cast<std::int64_t>(most + allocator().bytes_in_use() - held) + kWorkspaceBytes;
+  }
+
+  std::int64_t chunk_frames(const DecodeSplit& split) const {
+    const bool is_gpu = ops_.context().runtime() != nullptr;
+    std::int64_t frames = split.latent_frames_per_chunk.value_or(is_gpu ? kMostLatentFrames : 1);
+    if (is_gpu && !split.latent_frames_per_chunk) {
+      const std::int64_t beside = bytes_beside_buffers();
+      const auto fits = [&](std::int64_t count) {
+        const BufferSize size = buffer_size(count);
+        return beside + 3 * (size.capacity + size.lead) *
+                            static_cast<std::int64_t>(dtype_size(dtype())) <=
+               kDeviceBytes;
+      };
+      while (frames > 1 && !fits(frames)) --frames;
+    }
+    return std::min(frames, num_frames());
+  }
+
+  template <typename Work>
+  void for_chunks(const Work& work) const {
+    for (std::int64_t begin = 0; begin < num_frames(); begin += chunk_) {
+      const Profiler::Range range(ops_.context().profiler(), "chunk", begin / chunk_);
+      work(begin, std::min(begin + chunk_, num_frames()));
+    }
+  }
+
+  void run_whole(Outlet& outlet) {
+    const DecodeTile& frame = tiles_.front();
+    auto middle = network_.make_middle(allocator(), latent_.dim(1), latent_.dim(2));
+    auto upper = network_.make_upper(allocator(), frame);
+    const BufferSize size = buffer_size(chunk_);
+    ChunkBuffers buffers(allocator(), size.capacity, dtype(), size.lead);
+    for_chunks([&](std::int64_t begin, std::int64_t end) {
+      network_.middle(ops_, latent_.slice(0, begin, end), middle, buffers);
+      outlet.push(ops_, network_.upper(ops_, frame, upper, buffers), end);
+    });
+  }
+
+  void run_tiles(Outlet& outlet) {
+    Tensor middle(allocator(), dtype(), middle_shape());
+    compute_middle(middle);
+    const BufferSize size = buffer_size(chunk_);
+    ChunkBuffers buffers(allocator(), size.capacity, dtype(), size.lead);
+    for (std::size_t i = 0; i < tiles_.size(); ++i) {
+      const std::int64_t number = static_cast<std::int64_t>(i);
+      const Profiler::Range range(ops_.context().profiler(), "tile", number);
+      const DecodeTile& tile = tiles_[i];
+      const PixelSpan rows = tile.rows.inputs[0], columns = tile.columns.inputs[0];
+      auto upper = network_.make_upper(allocator(), tile);
+      for_chunks([&](std::int64_t begin, std::int64_t end) {
+        const TensorView x = buffers.first_spare(
+            {end - begin, rows.length(), columns.length(), network_.middle_channels()});
+        ops_.copy(middle.view()
+                      .slice(0, begin, end)
+                      .slice(1, rows.begin, rows.end)
+                      .slice(2, columns.begin, columns.end),
+                  x);
+        buffers.set_x(x);
+        outlet.push(ops_, network_.upper(ops_, tile, upper, buffers), number * num_frames() + end);
+      });
+    }
+  }
+
+  Shape middle_shape() const {
+    return {num_frames(), latent_.dim(1), latent_.dim(2), network_.middle_channels()};
+  }
+
+  void compute_middle(TensorView middle) {
+    auto state = network_.make_middle(allocator(), latent_.dim(1), latent_.dim(2));
+    BufferSize size = network_.middle_size(chunk_, latent_.dim(1), latent_.dim(2));
+    if (ops_.context().runtime() == nullptr) size.lead = 0;
+    ChunkBuffers buffers(allocator(), size.capacity, dtype(), size.lead);
+    for_chunks([&](std::int64_t begin, std::int64_t end) {
+      network_.middle(ops_, latent_.slice(0, begin, end), state, buffers);
+      ops_.copy(buffers.x(), middle.slice(0, begin, end));
+    });
+    ops_.context().workspace().trim();  // the scores of the attention are wanted no more
+  }
+
+  kernels::Ops& ops_;
+  const DecoderNetwork& network_;
+  ConstTensorView latent_;  // [T, h, w, z]
+  std::vector<DecodeTile> tiles_;
+  std::int64_t chunk_;
+};
 
 }  // namespace
 
+VaeDecoder::VaeDecoder(const VaeConfig& config, const Weights& weights, kernels::Ops& ops)
+    : network_(std::make_unique<const DecoderNetwork>(config, weights, ops)) {}
+
+VaeDecoder::~VaeDecoder() = default;
+VaeDecoder::VaeDecoder(VaeDecoder&&) noexcept = default;
+VaeDecoder& VaeDecoder::operator=(VaeDecoder&&) noexcept = default;
+
 void VaeDecoder::run(kernels::Ops& ops, ConstTensorView latent, Output output,
                      const FrameSink& sink, const DecodeProgress& progress,
-                     std::optional<std::int64_t> latent_frames_per_chunk) const {
-  const VaeConfig& config = network_->config;
-  check_latent(config, latent, latent_frames_per_chunk.value_or(1));
-  const ConstTensorView frames = channels_last(latent);
-  const std::int64_t total = frames.dim(0), stride = config.spatial_stride();
-  Activations activations(*network_, ops, total, frames.dim(1), frames.dim(2),
-                          latent_frames_per_chunk);
-  const std::int64_t chunk = activations.chunk_frames;
-  const Shape largest = {chunk * config.temporal_stride(), frames.dim(1) * stride,
-                         frames.dim(2) * stride, kRgb};
-  Tensor rgb8;
-  if (output == Output::kRgb8) rgb8 = Tensor(ops.context().allocator(), DType::kU8, largest);
-  FrameDelivery delivery(ops.context(), output == Output::kRgb8 ? DType::kU8 : DType::kF32, largest,
-                         [&](ConstTensorView rgb, std::int64_t done) {
-                           if (sink) sink(rgb);
-                           PSAGEN_CHECK(!progress || progress(done, total), ErrorCode::kCancelled,
-                                        "decoding was cancelled after ", done, " of ", total,
-                                        " latent frames");
-                         });
-  NonfiniteCounter nonfinite(ops);
-  for (std::int64_t begin = 0; begin < total; begin += chunk) {
-    const std::int64_t end = std::min(begin + chunk, total);
-    ConstTensorView rgb = network_->decode_chunk(ops, frames.slice(0, begin, end), activations);
-    if (output == Output::kRgb8) {
-      nonfinite.add(ops, rgb);  // what is not a number would be rounded to a colour
-      const TensorView rounded = rgb8.view().slice(0, 0, rgb.dim(0));
-      ops.to_rgb8({.x = rgb, .rgb = rounded});
-      rgb = rounded;
-    }
-    delivery.push(rgb, end);
-  }
-  delivery.finish();
-  nonfinite.check(ops);
+                     const DecodeSplit& split) const {
+  const VaeConfig& config = network_->config();
+  check_latent(config, latent, split);
+  Job job(ops, *network_, channels_last(latent), split);
+  const bool as_levels = output == Output::kRgb8;
+  const std::int64_t stride = config.spatial_stride(), total = job.total();
+  const Shape clip = {(latent.dim(2) - 1) * config.temporal_stride() + 1, latent.dim(3) * stride,
+                      latent.dim(4) * stride, kRgb};
+  FrameAssembly assembly(as_levels ? DType::kU8 : DType::kF32, clip, job.tiles(), sink);
+  Outlet outlet(ops, as_levels, job.largest_output(), [&](ConstTensorView part, std::int64_t done) {
+    assembly.add(part);
+    PSAGEN_CHECK(!progress || progress(done, total), ErrorCode::kCancelled,
+                 "decoding was cancelled after ", done, " of ", total, " latent frames");
+  });
+  job.run(outlet);
+  outlet.finish(ops);
 }
 
 void VaeDecoder::decode(kernels::Ops& ops, ConstTensorView latent, const FrameSink& sink,
-                        const DecodeProgress& progress,
-                        std::optional<std::int64_t> latent_frames_per_chunk) const {
-  run(ops, latent, Output::kRgb8, sink, progress, latent_frames_per_chunk);
+                        const DecodeProgress& progress, const DecodeSplit& split) const {
+  run(ops, latent, Output::kRgb8, sink, progress, split);
 }
 
 void VaeDecoder::decode_values(kernels::Ops& ops, ConstTensorView latent, const FrameSink& sink,
-                               const DecodeProgress& progress,
-                               std::optional<std::int64_t> latent_frames_per_chunk) const {
-  run(ops, latent, Output::kValues, sink, progress, latent_frames_per_chunk);
+                               const DecodeProgress& progress, const DecodeSplit& split) const {
+  run(ops, latent, Output::kValues, sink, progress, split);
 }
 
 }  // namespace psagen::engine

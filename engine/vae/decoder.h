@@ -3,22 +3,26 @@
 //
 // Every convolution looks only into the past, so a clip is decoded in chunks of latent frames; what
 // a convolution needs of earlier chunks is kept in its context. The result does not depend on the
-// chunk size, and memory does not depend on the clip's length.
+// chunk size, and memory does not depend on the clip's length. Where that is too much memory,
+// frames are decoded in tiles, with the same result (decode_split.h).
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
 
 #include "engine/config/model_config.h"
+#include "engine/vae/decode_split.h"
 #include "engine/weights/weights.h"
 #include "kernels/core/tensor.h"
 #include "kernels/ops.h"
 
 namespace psagen::engine {
 
-// Latent frames finished and wanted; called once per chunk. Returning false cancels.
+class DecoderNetwork;
+
+// Latent frames finished and wanted, those of each tile counted; called once per chunk. Returning
+// false cancels.
 using DecodeProgress = std::function<bool(std::int64_t done, std::int64_t total)>;
 
 class VaeDecoder {
@@ -35,31 +39,27 @@ class VaeDecoder {
   VaeDecoder& operator=(VaeDecoder&&) noexcept;
 
   // latent: [1, C, T, h, w] float32, normalised. The sink gets U8 frames in order: first 1 + 4 (n -
-  // 1) of them, then 4 n a time (n = latent_frames_per_chunk; 4 is the temporal stride). Not given,
-  // n is what suits the device: 1 on the CPU, on a GPU as many as fit into 4 GB beside the weights,
-  // but 4 at most. On a GPU a chunk's frames come, and its progress is reported, when the chunk
-  // after it has been queued. Throws Error(kCancelled) where `progress` says so, Error(kNumeric)
-  // after the last frame where any value was NaN or infinite; either callback may be empty.
+  // 1) of them, then 4 n a time (n = split.latent_frames_per_chunk; 4 is the temporal stride). Not
+  // given, n is what suits the device: 1 on the CPU, on a GPU as many as fit into 4 GB beside the
+  // weights, but 4 at most. On a GPU a chunk's frames come, and its progress is reported, when the
+  // chunk after it has been queued; in tiles, frames come while the last tile is decoded. Throws
+  // Error(kCancelled) where `progress` says so, Error(kNumeric) after the last frame where any
+  // value was NaN or infinite; either callback may be empty.
   void decode(kernels::Ops& ops, ConstTensorView latent, const FrameSink& sink,
-              const DecodeProgress& progress,
-              std::optional<std::int64_t> latent_frames_per_chunk = {}) const;
+              const DecodeProgress& progress, const DecodeSplit& split = {}) const;
 
   // The same, but the sink gets float32 values as they leave the network, nominally in [-1, 1] and
   // not yet clamped.
   void decode_values(kernels::Ops& ops, ConstTensorView latent, const FrameSink& sink,
-                     const DecodeProgress& progress,
-                     std::optional<std::int64_t> latent_frames_per_chunk = {}) const;
+                     const DecodeProgress& progress, const DecodeSplit& split = {}) const;
 
  private:
-  struct Network;
-  struct Activations;
   enum class Output { kRgb8, kValues };
 
   void run(kernels::Ops& ops, ConstTensorView latent, Output output, const FrameSink& sink,
-           const DecodeProgress& progress,
-           std::optional<std::int64_t> latent_frames_per_chunk) const;
+           const DecodeProgress& progress, const DecodeSplit& split) const;
 
-  std::unique_ptr<const Network> network_;
+  std::unique_ptr<const DecoderNetwork> network_;
 };
 
 }  // namespace psagen::engine

@@ -26,7 +26,10 @@ void FrameDelivery::push(ConstTensorView frames, std::int64_t done) {
   if (runtime_ == nullptr) return sink_(frames, done);
   Slot& slot = slots_[next_];
   next_ = 1 - next_;
-  const TensorView target = slot.memory.view().slice(0, 0, frames.dim(0));
+  const TensorView memory = slot.memory.view();
+  PSAGEN_CHECK(frames.num_bytes() <= memory.num_bytes(), ErrorCode::kInternal, "frames of shape ",
+               frames.shape(), " for memory of ", memory.shape());
+  const TensorView target(memory.bytes(), frames.dtype(), frames.shape(), memory.device());
   slot.ticket = runtime_->download(frames, target);
   slot.frames = target;
   slot.done = done;

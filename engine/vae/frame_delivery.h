@@ -17,7 +17,7 @@ class FrameDelivery {
   // Receives frames in host memory that is used again afterwards; `done` counts what push() said.
   using Sink = std::function<void(ConstTensorView frames, std::int64_t done)>;
 
-  // `largest` is the shape of the longest chunk.
+  // No chunk is larger than `largest`.
   FrameDelivery(Context& context, DType dtype, const Shape& largest, Sink sink);
   // Waits for copies under way; frames not handed over are dropped.
   ~FrameDelivery();

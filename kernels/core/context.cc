@@ -33,6 +33,7 @@ Context::Context(const ContextOptions& options, std::unique_ptr<DeviceRuntime> r
   if (is_cpu) cpu_allocator_ = std::make_unique<CpuAllocator>();
   allocator_ = is_cpu ? cpu_allocator_.get() : &runtime_->allocator();
   workspace_ = std::make_unique<Workspace>(*allocator_);
+  if (!is_cpu) profiler_.set_marker(runtime_->range_marker());
 }
 
 Context::~Context() = default;

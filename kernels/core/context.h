@@ -9,6 +9,7 @@
 #include "kernels/core/device_runtime.h"
 #include "kernels/core/dtype.h"
 #include "kernels/core/profile.h"
+#include "kernels/core/tuning_store.h"
 
 namespace psagen {
 
@@ -21,6 +22,9 @@ struct ContextOptions {
   // CUDA: the kernels for every GPU from compute capability 8.0 on, also where there are better
   // ones.
   bool portable_kernels = false;
+  // CUDA: where algorithms chosen by measurement are looked for and kept; null: this run measures
+  // for itself.
+  std::shared_ptr<TuningStore> tuning_store = nullptr;
 };
 
 class Context {

@@ -13,6 +13,7 @@
 namespace psagen {
 
 class Context;
+class RangeMarker;
 namespace kernels {
 class Ops;
 }
@@ -38,6 +39,8 @@ class DeviceRuntime {
   // where the allocator has kept it: between stages, when the next one wants other sizes.
   virtual void release_unused() {}
   virtual std::unique_ptr<kernels::Ops> make_ops(Context& context) = 0;
+  // For the device's profiler (profile.h); null where none is attached.
+  virtual RangeMarker* range_marker() { return nullptr; }
 
   // Queues a copy of contiguous host memory, converting the element type on the way (F32, BF16 and
   // F16 among each other, else equal types). The host memory may be changed once the call returns.

@@ -1,5 +1,7 @@
 #include "kernels/core/profile.h"
 
+#include <string>
+
 namespace psagen {
 
 const char* zone_name(Zone zone) {
@@ -26,6 +28,15 @@ const char* zone_name(Zone zone) {
       break;
   }
   return "?";
+}
+
+Profiler::Range::Range(const Profiler& profiler, const char* name) : marker_(profiler.marker_) {
+  if (marker_ != nullptr) marker_->begin(name);
+}
+
+Profiler::Range::Range(const Profiler& profiler, const char* name, std::int64_t index)
+    : marker_(profiler.marker_) {
+  if (marker_ != nullptr) marker_->begin((std::string(name) + ' ' + std::to_string(index)).c_str());
 }
 
 }  // namespace psagen

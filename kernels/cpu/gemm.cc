@@ -1,5 +1,5 @@
 // Two ways. Many rows: tiles of the product come from oneDNN, one tile a thread, and bias,
-// activation, gate and residual are applied while the tile is in the thread's cache; 16-bit weights
+// activation and residual are applied while the tile is in the thread's cache; 16-bit weights
 // are widened in panels first. Few rows (time embedding, a short prompt): every weight is needed
 // once, so reading it is the cost; a dot-product kernel reads weights as they are stored.
 //
@@ -26,7 +26,6 @@ namespace psagen::kernels::cpu {
 // What becomes of a row of the product; null pointers stand for nothing to do.
 struct RowFinish {
   const float* bias;
-  const float* gate;
   const float* residual;
   Activation activation;
 };
@@ -56,12 +55,8 @@ void finish_row(const float* product, const RowFinish& finish, std::int64_t widt
     if (finish.bias != nullptr) value = hn::Add(value, load_floats(d, finish.bias + i, left));
     if (finish.activation == Activation::kGeluTanh) value = gelu_tanh(d, value);
     if (finish.activation == Activation::kSilu) value = silu(d, value);
-    if (finish.gate != nullptr) {
-      value = hn::MulAdd(value, load_floats(d, finish.gate + i, left),
-                         load_floats(d, finish.residual + i, left));
-    } else if (finish.residual != nullptr) {
+    if (finish.residual != nullptr)
       value = hn::Add(value, load_floats(d, finish.residual + i, left));
-    }
     store_floats(value, d, y + i, left);
   }
 }
@@ -145,13 +140,10 @@ struct LinearRows {
   RowView<const float> residual;
   RowView<float> y;
   const float* bias;
-  const float* gate;
-  std::int64_t gate_stride;
   Activation activation;
 
   RowFinish finish(std::int64_t batch, std::int64_t row, std::int64_t column) const {
     return {bias == nullptr ? nullptr : bias + column,
-            gate == nullptr ? nullptr : gate + batch * gate_stride + column,
             residual.data == nullptr ? nullptr : residual.row(batch, row) + column, activation};
   }
 };
@@ -163,12 +155,7 @@ LinearRows linear_rows(const LinearArgs& args, const float* bias) {
   if (args.residual) rows.residual = row_view<float>(args.residual);
   rows.bias = bias;
   rows.activation = args.activation;
-  if (args.gate) {
-    rows.gate = args.gate.data<float>();
-    rows.gate_stride = args.gate.stride(0);
-    return rows;
-  }
-  // Without a gate a batch is nothing special: larger tiles, fewer of them.
+  // A batch is nothing special: larger tiles, fewer of them.
   const auto x = join_batches(rows.x), residual = join_batches(rows.residual);
   const auto y = join_batches(rows.y);
   if (x.batches == 1 && y.batches == 1 && residual.batches == 1) {

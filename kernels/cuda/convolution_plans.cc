@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <vector>
 
 #include "kernels/cuda/cuda_check.h"
 
@@ -40,6 +41,34 @@ ConvolutionSpec layer_of(ConvolutionSpec spec) {
   spec.pad_before[0] = 0;
   spec.residual = false;
   return spec;
+}
+
+// All numbers of a layer.
+std::vector<std::int64_t> numbers_of(const ConvolutionSpec& layer) {
+  std::vector<std::int64_t> numbers = {static_cast<std::int64_t>(layer.dtype), layer.in_channels,
+                                       layer.out_channels, layer.residual ? 1 : 0};
+  for (const auto& sizes : {layer.in, layer.kernel, layer.pad_before, layer.pad_after})
+    numbers.insert(numbers.end(), sizes.begin(), sizes.end());
+  return numbers;
+}
+
+// As a store keeps it: nothing for a kernel of our own, else the engine, then knobs and values.
+TuningStore::Choice stored(const std::optional<EngineChoice>& choice) {
+  if (!choice) return {};
+  TuningStore::Choice numbers = {choice->engine};
+  for (const auto& [knob, value] : choice->knobs) {
+    numbers.push_back(static_cast<std::int64_t>(knob));
+    numbers.push_back(value);
+  }
+  return numbers;
+}
+
+EngineChoice engine_of(const TuningStore::Choice& numbers) {
+  EngineChoice choice;
+  choice.engine = numbers.front();
+  for (std::size_t i = 1; i + 1 < numbers.size(); i += 2)
+    choice.knobs.emplace_back(static_cast<cudnnBackendKnobType_t>(numbers[i]), numbers[i + 1]);
+  return choice;
 }
 
 class Timer {
@@ -101,7 +130,10 @@ bool ConvolutionPlans::Impl::has_cudnn() {
     handle = nullptr;
     return false;
   }
-  if (cudnn->set_stream(handle, runtime.stream()) == CUDNN_STATUS_SUCCESS) return true;
+  if (cudnn->set_stream(handle, runtime.stream()) == CUDNN_STATUS_SUCCESS) {
+    tuned.emplace(runtime, concat("cudnn ", cudnn->version));
+    return true;
+  }
   cudnn->destroy(handle);
   handle = nullptr;
   return false;
@@ -133,14 +165,31 @@ void ConvolutionPlans::Impl::execute(const CudnnPlan& plan, const ConvolutionPoi
                "cuDNN: ", cudnn->error_string(status), " (convolution)");
 }
 
+ConvolutionPlans::Impl::Plan ConvolutionPlans::Impl::recall(const ConvolutionSpec& spec) {
+  const ConvolutionSpec layer = layer_of(spec);
+  const std::optional<TuningStore::Choice> numbers = tuned->find(numbers_of(layer));
+  if (!numbers) return nullptr;
+  if (numbers->empty()) {
+    choices.emplace(layer, std::nullopt);
+    return nullptr;
+  }
+  const EngineChoice choice = engine_of(*numbers);
+  Plan plan = plan_of_choice(*cudnn, handle, spec, choice);
+  if (plan == nullptr || plan->workspace_bytes() > kMostWorkspace) return nullptr;
+  choices.emplace(layer, choice);
+  return plan;
+}
+
 ConvolutionPlans::Impl::Plan ConvolutionPlans::Impl::plan_for(const ConvolutionSpec& spec,
                                                               const ConvolutionProblem& problem,
                                                               const ConvolutionPointers& pointers,
                                                               Workspace& workspace) {
+  const ConvolutionSpec layer = layer_of(spec);
   Plan plan;
-  const auto choice = choices.find(layer_of(spec));
+  if (!choices.contains(layer)) plan = recall(spec);
+  const auto choice = choices.find(layer);
   const bool is_known = choice != choices.end();
-  if (is_known && choice->second.has_value())
+  if (plan == nullptr && is_known && choice->second.has_value())
     plan = plan_of_choice(*cudnn, handle, spec, *choice->second);
   if (plan != nullptr && plan->workspace_bytes() > kMostWorkspace) plan = nullptr;
   const bool is_own = is_known && !choice->second.has_value();
@@ -149,8 +198,9 @@ ConvolutionPlans::Impl::Plan ConvolutionPlans::Impl::plan_for(const ConvolutionS
         propose_plans(*cudnn, handle, spec, kMostWorkspace, kPlansTried);
     if (may_measure() && !is_known) {
       plan = fastest(candidates, problem, pointers, workspace);
-      choices.emplace(layer_of(spec),
-                      plan == nullptr ? std::nullopt : std::optional(plan->choice()));
+      const auto found = plan == nullptr ? std::nullopt : std::optional(plan->choice());
+      choices.emplace(layer, found);
+      tuned->keep(numbers_of(layer), stored(found));
     } else if (!candidates.empty()) {
       plan = candidates.front();
     }

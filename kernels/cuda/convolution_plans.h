@@ -8,6 +8,7 @@
 #include "kernels/cuda/conv3d.h"
 #include "kernels/cuda/cudnn_convolution.h"
 #include "kernels/cuda/implicit_conv3d.h"
+#include "kernels/cuda/tuned_choices.h"
 
 namespace psagen::kernels::cuda {
 
@@ -34,6 +35,8 @@ struct ConvolutionPlans::Impl {
   cudnnStatus_t try_plan(const CudnnPlan& plan, const ConvolutionPointers& pointers,
                          Workspace& workspace);
   void execute(const CudnnPlan& plan, const ConvolutionPointers& pointers, Workspace& workspace);
+  // Takes the choice of an earlier run for a layer met for the first time, if it still serves.
+  Plan recall(const ConvolutionSpec& spec);
   // For a shape met for the first time; `pointers` are those of `problem`.
   Plan plan_for(const ConvolutionSpec& spec, const ConvolutionProblem& problem,
                 const ConvolutionPointers& pointers, Workspace& workspace);
@@ -48,8 +51,9 @@ struct ConvolutionPlans::Impl {
   cudnnHandle_t handle = nullptr;
   // A shape keeps the plan of its first call, so that equal calls give equal bits.
   std::map<ConvolutionSpec, Plan> plans;
-  // What measurement found for a layer; empty: a kernel of our own.
+  // What measurement found for a layer, in this run or an earlier one; empty: a kernel of our own.
   std::map<ConvolutionSpec, std::optional<EngineChoice>> choices;
+  std::optional<TunedChoices> tuned;  // where there is cuDNN
 };
 
 }  // namespace psagen::kernels::cuda

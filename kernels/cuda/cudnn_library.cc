@@ -48,8 +48,9 @@ std::unique_ptr<const CudnnLibrary> CudnnLibrary::open() {
       find(handle, "cudnnBackendGetAttribute", library->get_attribute) &&
       find(handle, "cudnnBackendFinalize", library->finalize) &&
       find(handle, "cudnnBackendExecute", library->execute);
-  // Versions are major * 10000 + minor * 100 + patch.
-  if (!complete || version() / 10000 != CUDNN_GRAPH_MAJOR) return nullptr;
+  if (!complete) return nullptr;
+  library->version = version();
+  if (library->version / 10000 != CUDNN_GRAPH_MAJOR) return nullptr;
   return library;
 }
 

@@ -3,11 +3,13 @@
 
 #include <cudnn_graph.h>
 
+#include <cstddef>
 #include <memory>
 
 namespace psagen::kernels::cuda {
 
 struct CudnnLibrary {
+  std::size_t version = 0;  // major * 10000 + minor * 100 + patch
   decltype(&cudnnGetErrorString) error_string = nullptr;
   decltype(&cudnnCreate) create = nullptr;
   decltype(&cudnnDestroy) destroy = nullptr;

@@ -1,6 +1,6 @@
 // A row-major x [N, K] is a column-major x' [K, N], so y' = W x' is what cuBLASLt computes: W read
 // transposed, M rows, N columns. It also adds the bias, applies GELU (its GELU is the tanh form)
-// and adds a residual of y's type. The rest (SiLU, a gate, a residual of another type, GELU of a
+// and adds a residual of y's type. The rest (SiLU, a residual of another type, GELU of a
 // result finer than bfloat16, for which cuBLASLt's is too coarse) is one pass of ours over a
 // float32 product, so that y is still rounded once.
 //
@@ -31,12 +31,11 @@ Byte* batch_begin(const BasicTensorView<Byte>& view, const RowShape& rows, std::
          batch * rows.batch_stride * static_cast<std::int64_t>(dtype_size(view.dtype()));
 }
 
-// One piece for all batches where no gate tells them apart and their rows follow each other evenly;
-// else one for each.
+// One piece for all batches where their rows follow each other evenly, else one for each.
 std::vector<LinearRows> pieces_of(const LinearArgs& args) {
   RowShape x = joined_row_shape(args.x), y = joined_row_shape(args.y), residual = y;
   if (args.residual) residual = joined_row_shape(args.residual);
-  if (args.gate || x.batches > 1 || y.batches > 1 || residual.batches > 1) {
+  if (x.batches > 1 || y.batches > 1 || residual.batches > 1) {
     x = row_shape(args.x);
     y = row_shape(args.y);
     residual = args.residual ? row_shape(args.residual) : y;
@@ -58,8 +57,6 @@ std::vector<LinearRows> pieces_of(const LinearArgs& args) {
       piece.residual = {batch_begin(args.residual, residual, batch), args.residual.dtype()};
       piece.residual_stride = residual.row_stride;
     }
-    if (args.gate)
-      piece.gate = {batch_begin(args.gate, row_shape(args.gate), batch), args.gate.dtype()};
     pieces.push_back(piece);
   }
   return pieces;
@@ -79,7 +76,7 @@ class Multiplier {
  private:
   static bool epilogue_does_all(const LinearRows& piece) {
     const bool is_float = piece.y.dtype == DType::kF32;
-    return (is_float || piece.y.dtype == piece.x.dtype) && piece.gate.data == nullptr &&
+    return (is_float || piece.y.dtype == piece.x.dtype) &&
            (piece.residual.data == nullptr || piece.residual.dtype == piece.y.dtype) &&
            (piece.activation == Activation::kNone ||
             (piece.activation == Activation::kGeluTanh && piece.y.dtype == DType::kBF16));

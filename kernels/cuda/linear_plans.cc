@@ -1,5 +1,7 @@
 // The first use of a shape asks cuBLASLt for algorithms and times them on the operands themselves;
-// the fastest is kept. Small products take the first one: timing them costs more than it saves.
+// the fastest is kept, and found again by later runs where the context has a store for it (an
+// algorithm is 64 opaque bytes, good for the same version of the library). Small products take the
+// first one: timing them costs more than it saves.
 //
 // Algorithms that add partial sums in the type of the output come last, where there are no others:
 // a 16-bit result is rounded more than once by them.
@@ -7,10 +9,12 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <map>
 #include <vector>
 
 #include "kernels/cuda/cuda_check.h"
+#include "kernels/cuda/tuned_choices.h"
 
 namespace psagen::kernels::cuda {
 namespace {
@@ -196,8 +200,9 @@ void keep_fastest(CudaRuntime& runtime, const MatrixProduct& p, void* scratch, P
   plan.algorithms = std::move(kept);
 }
 
-// Where the result is added to what it overwrites, a timed run writes elsewhere.
-void measure(CudaRuntime& runtime, MatrixProduct p, void* scratch, Plan& plan) {
+// Where the result is added to what it overwrites, a timed run writes elsewhere. False where there
+// is no room for that: the first algorithm stays.
+bool measure(CudaRuntime& runtime, MatrixProduct p, void* scratch, Plan& plan) {
   Tensor elsewhere;
   if (p.c == p.d) {
     const Shape shape = {((p.n - 1) * p.d_stride + p.m) *
@@ -206,11 +211,37 @@ void measure(CudaRuntime& runtime, MatrixProduct p, void* scratch, Plan& plan) {
       elsewhere = Tensor(runtime.allocator(), DType::kU8, shape);
     } catch (const Error& error) {
       if (error.code() != ErrorCode::kOutOfMemory) throw;
-      return;  // no room to choose in: the first algorithm stays
+      return false;
     }
     p.d = elsewhere.view().bytes();
   }
   keep_fastest(runtime, p, scratch, plan);
+  return true;
+}
+
+// The 64 bytes of an algorithm as a store keeps them.
+using AlgorithmNumbers = std::array<std::int64_t, 8>;
+static_assert(sizeof(AlgorithmNumbers) == sizeof(cublasLtMatmulAlgo_t));
+
+TuningStore::Choice choice_of(const Algorithm& algorithm) {
+  const auto numbers = std::bit_cast<AlgorithmNumbers>(algorithm.algo);
+  return {numbers.begin(), numbers.end()};
+}
+
+// Takes what an earlier run measured, where it still serves.
+void recall(cublasLtHandle_t handle, const std::optional<TuningStore::Choice>& choice, Plan& plan) {
+  AlgorithmNumbers numbers{};
+  if (!choice || choice->size() != numbers.size()) return;
+  std::copy(choice->begin(), choice->end(), numbers.begin());
+  Algorithm algorithm{};
+  algorithm.algo = std::bit_cast<cublasLtMatmulAlgo_t>(numbers);
+  cublasLtMatmulHeuristicResult_t found{};
+  const cublasStatus_t status = cublasLtMatmulAlgoCheck(handle, &plan.operation, &plan.a, &plan.b,
+                                                        &plan.c, &plan.d, &algorithm.algo, &found);
+  if (status != CUBLAS_STATUS_SUCCESS || found.workspaceSize > kWorkspaceBytes) return;
+  algorithm.workspaceSize = found.workspaceSize;
+  plan.algorithms.assign(1, algorithm);
+  plan.measured = true;
 }
 
 bool is_capturing(cudaStream_t stream) {
@@ -233,20 +264,29 @@ void* take_scratch(Workspace::Scope& memory, const Plan& plan) {
 
 struct LinearPlans::Impl {
   CudaRuntime& runtime;
-  std::map<PlanKey, Plan> plans;
+  TunedChoices tuned;
+  std::map<PlanKey, Plan> plans{};
 };
 
-LinearPlans::LinearPlans(CudaRuntime& runtime) : impl_(std::make_unique<Impl>(Impl{runtime, {}})) {}
+LinearPlans::LinearPlans(CudaRuntime& runtime)
+    : impl_(std::make_unique<Impl>(
+          Impl{runtime, TunedChoices(runtime, concat("cublasLt ", cublasLtGetVersion())), {}})) {}
 
 LinearPlans::~LinearPlans() = default;
 
 bool multiply(LinearPlans& plans, Workspace& workspace, const MatrixProduct& product) {
   LinearPlans::Impl& impl = plans.impl();
   CudaRuntime& runtime = impl.runtime;
-  const auto [at, is_unknown] = impl.plans.try_emplace(key_of(product));
+  const PlanKey key = key_of(product);
+  const auto [at, is_unknown] = impl.plans.try_emplace(key);
   Plan& plan = at->second;
+  const double work = 2.0 * static_cast<double>(product.m * product.n) *
+                      static_cast<double>(product.k * product.count);
   if (is_unknown) {
     describe(product, plan);
+    if (work >= kMeasuredWork) recall(runtime.cublas(), impl.tuned.find(key), plan);
+  }
+  if (is_unknown && !plan.measured) {
     find_algorithms(runtime.cublas(), product, CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE, plan);
     if (plan.algorithms.empty())
       find_algorithms(runtime.cublas(), product, CUBLASLT_REDUCTION_SCHEME_MASK, plan);
@@ -255,13 +295,12 @@ bool multiply(LinearPlans& plans, Workspace& workspace, const MatrixProduct& pro
   if (has_bias(product.epilogue)) set(plan, CUBLASLT_MATMUL_DESC_BIAS_POINTER, product.bias);
   Workspace::Scope memory(workspace);
   void* const scratch = take_scratch(memory, plan);
-  const double work = 2.0 * static_cast<double>(product.m * product.n) *
-                      static_cast<double>(product.k * product.count);
   if (!plan.measured && work >= kMeasuredWork && plan.algorithms.size() > 1 &&
       !is_capturing(runtime.stream())) {
-    measure(runtime, product, scratch, plan);
+    const bool was_timed = measure(runtime, product, scratch, plan);
     plan.measured = true;
     if (plan.algorithms.empty()) return false;
+    if (was_timed) impl.tuned.keep(key, choice_of(plan.algorithms.front()));
   }
   PSAGEN_CUDA(launch(runtime, plan, product, plan.algorithms.front(), scratch));
   return true;

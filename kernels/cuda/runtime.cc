@@ -6,6 +6,7 @@
 #include "kernels/cuda/cuda_check.h"
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/module.h"
+#include "kernels/cuda/nvtx_ranges.h"
 #include "kernels/cuda/rearrange.h"
 
 namespace psagen::kernels::cuda {
@@ -112,6 +113,7 @@ CudaRuntime::CudaRuntime(const ContextOptions& options)
   for (auto* events : {&tickets_, &prefetches_})
     for (cudaEvent_t& event : *events)
       PSAGEN_CUDA(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
+  ranges_ = make_nvtx_ranges();
   allocator_ = std::make_unique<StreamAllocator>(options.device, stream_);
   pinned_ = std::make_unique<PinnedAllocator>();
 }

@@ -27,6 +27,7 @@ class CudaRuntime final : public DeviceRuntime {
   Allocator& pinned_allocator() override { return *pinned_; }
   void release_unused() override;
   std::unique_ptr<Ops> make_ops(Context& context) override;
+  RangeMarker* range_marker() override { return ranges_.get(); }
   void upload(ConstTensorView host, TensorView device) override;
   std::uint64_t download(ConstTensorView device, TensorView pinned) override;
   std::uint64_t prefetch(ConstTensorView pinned, TensorView device) override;
@@ -37,6 +38,8 @@ class CudaRuntime final : public DeviceRuntime {
 
   cudaStream_t stream() const { return stream_; }
   cublasLtHandle_t cublas() const { return cublas_; }
+  const std::shared_ptr<TuningStore>& tuning_store() const { return options_.tuning_store; }
+  std::string name() const { return properties_.name; }
   int multiprocessors() const { return properties_.multiProcessorCount; }
   int compute_capability() const { return properties_.major * 10 + properties_.minor; }
   std::size_t l2_bytes() const { return static_cast<std::size_t>(properties_.l2CacheSize); }
@@ -64,6 +67,7 @@ class CudaRuntime final : public DeviceRuntime {
   cudaStream_t stream_ = nullptr;
   cudaStream_t copy_stream_ = nullptr;  // uploads and downloads beside the computation
   cublasLtHandle_t cublas_ = nullptr;
+  std::unique_ptr<RangeMarker> ranges_;
   std::unique_ptr<Allocator> allocator_;
   std::unique_ptr<Allocator> pinned_;
   Staging staging_;

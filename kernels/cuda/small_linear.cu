@@ -29,11 +29,6 @@ __device__ void finish(const LinearRows& p, std::int64_t row, std::int64_t colum
   }
 #pragma unroll
   for (int i = 0; i < N; ++i) values[i] = activated(values[i], p.activation);
-  if (p.gate.data != nullptr) {
-    load_reals<N>(p.gate, column, others);
-#pragma unroll
-    for (int i = 0; i < N; ++i) values[i] *= others[i];
-  }
   if (p.residual.data != nullptr) {
     load_reals<N>(p.residual, row * p.residual_stride + column, others);
 #pragma unroll
@@ -186,9 +181,9 @@ void finish_linear(CudaRuntime& runtime, const float* product, std::int64_t stri
                    const LinearRows& linear) {
   const std::int64_t rows = linear.rows, columns = linear.columns;
   const ConstReals y = {linear.y.data, linear.y.dtype};
-  const std::array<ConstTensorView, 5> views = {
+  const std::array<ConstTensorView, 4> views = {
       as_view({product, DType::kF32}, rows, columns, stride),
-      as_view(linear.bias, 1, columns, columns), as_view(linear.gate, 1, columns, columns),
+      as_view(linear.bias, 1, columns, columns),
       as_view(linear.residual, rows, columns, linear.residual_stride),
       as_view(y, rows, columns, linear.y_stride)};
   const ElementRows elements(views, true);

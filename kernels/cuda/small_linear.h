@@ -8,8 +8,8 @@
 
 namespace psagen::kernels::cuda {
 
-// y = activation(x W' + b), or residual + gate * (x W' + b), over rows that share the gate. Null
-// data stands for "not given"; strides are between rows, in elements.
+// y = activation(x W' + b), or residual + x W' + b. Null data stands for "not given"; strides are
+// between rows, in elements.
 struct LinearRows {
   std::int64_t rows = 0, depth = 0, columns = 0;
   ConstReals x;  // [rows, depth]
@@ -17,7 +17,6 @@ struct LinearRows {
   ConstReals weight;  // [columns, depth]
   ConstReals bias;    // [columns]
   Activation activation = Activation::kNone;
-  ConstReals gate;      // [columns]
   ConstReals residual;  // [rows, columns]; may be y
   std::int64_t residual_stride = 0;
   Reals y;  // [rows, columns]

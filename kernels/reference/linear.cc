@@ -8,12 +8,11 @@ namespace psagen::kernels::reference {
 template <typename Real>
 std::vector<Real> linear(const LinearArgs& args) {
   const auto x = elements<Real>(args.x), weight = elements<Real>(args.weight);
-  const auto bias = elements<Real>(args.bias), gate = elements<Real>(args.gate);
+  const auto bias = elements<Real>(args.bias);
   auto y = elements<Real>(args.residual);
   const auto depth = static_cast<std::size_t>(args.weight.dim(1));
   const auto columns = static_cast<std::size_t>(args.weight.dim(0));
   const std::size_t rows = x.size() / depth;
-  const std::size_t rows_per_batch = rows / static_cast<std::size_t>(args.x.dim(0));
   y.resize(rows * columns);
   for (std::size_t row = 0; row < rows; ++row) {
     for (std::size_t column = 0; column < columns; ++column) {
@@ -22,7 +21,6 @@ std::vector<Real> linear(const LinearArgs& args) {
         sum += x[row * depth + k] * weight[column * depth + k];
       if (!bias.empty()) sum += bias[column];
       sum = activate(sum, args.activation);
-      if (!gate.empty()) sum *= gate[row / rows_per_batch * columns + column];
       Real& out = y[row * columns + column];
       out = args.residual ? out + sum : sum;
     }

@@ -1,4 +1,4 @@
-// y = activation(x W' + b), or residual + gate (x W' + b).
+// y = activation(x W' + b), or residual + x W' + b.
 #pragma once
 
 #include <vector>

@@ -7,13 +7,33 @@
 
 #include <cstring>
 #include <memory>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "kernels/core/context.h"
 #include "kernels/core/device_runtime.h"
+#include "kernels/core/profile.h"
 #include "kernels/cpu/cpu_ops.h"
 
 namespace psagen::testing {
+
+// Every range that was drawn, as a path of the ranges around it.
+class RecordedRanges final : public RangeMarker {
+ public:
+  void begin(const char* name) override {
+    open_.push_back((open_.empty() ? std::string() : open_.back() + "/") + name);
+    paths_.insert(open_.back());
+  }
+  void end() override { open_.pop_back(); }
+
+  const std::set<std::string>& paths() const { return paths_; }
+  std::size_t num_open() const { return open_.size(); }
+
+ private:
+  std::vector<std::string> open_;
+  std::set<std::string> paths_;
+};
 
 class HostRuntime final : public DeviceRuntime {
  public:
@@ -27,6 +47,8 @@ class HostRuntime final : public DeviceRuntime {
     ops_ = std::make_unique<kernels::CpuOps>(context);
     return std::make_unique<kernels::CpuOps>(context);
   }
+  RangeMarker* range_marker() override { return &ranges_; }
+  const RecordedRanges& ranges() const { return ranges_; }
   void upload(ConstTensorView host, TensorView device) override { ops_->copy(host, device); }
   std::uint64_t download(ConstTensorView device, TensorView pinned) override {
     std::vector<std::byte> values(device.bytes(), device.bytes() + device.num_bytes());
@@ -82,6 +104,7 @@ class HostRuntime final : public DeviceRuntime {
 
   DeviceAllocator memory_, pinned_;
   std::unique_ptr<kernels::Ops> ops_;
+  RecordedRanges ranges_;
   std::vector<Download> waiting_;
   std::uint64_t marks_ = 0;
   std::vector<Download> arriving_;  // as Download, the other way

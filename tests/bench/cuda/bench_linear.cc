@@ -13,7 +13,6 @@ struct Case {
   DType y_type = DType::kBF16;
   DType bias_type = DType::kBF16;
   bool residual = false;  // in place
-  bool gate = false;
   DType x_type = DType::kBF16;
 };
 
@@ -25,7 +24,6 @@ constexpr Case kCases[] = {
     {"qkv 32760x1536x4608 f32 bias", 32760, 1536, 4608, kPlain, kBF16, kF32},
     {"out 32760x1536x1536", 32760, 1536, 1536},
     {"out 32760x1536x1536 add f32", 32760, 1536, 1536, kPlain, kF32, kF32, true},
-    {"out 32760x1536x1536 gated add f32", 32760, 1536, 1536, kPlain, kF32, kF32, true, true},
     {"ffn up 32760x1536x8960 gelu", 32760, 1536, 8960, kGelu},
     {"ffn down 32760x8960x1536", 32760, 8960, 1536},
     {"patches 32760x64x1536 to f32", 32760, 64, 1536, kPlain, kF32, kF32},
@@ -39,22 +37,20 @@ constexpr Case kCases[] = {
     {"text 512x10240x4096 add f32", 512, 10240, 4096, kPlain, kF32, kF32, true},
     {"text 24x4096x10240", 24, 4096, 10240},
     {"text 10x4096x10240", 10, 4096, 10240},
-    {"time 1x1536x9216 f32 x", 1, 1536, 9216, kPlain, kF32, kF32, false, false, kF32},
-    {"time 1x5120x30720 f32 x", 1, 5120, 30720, kPlain, kF32, kF32, false, false, kF32}};
+    {"time 1x1536x9216 f32 x", 1, 1536, 9216, kPlain, kF32, kF32, false, kF32},
+    {"time 1x5120x30720 f32 x", 1, 5120, 30720, kPlain, kF32, kF32, false, kF32}};
 
 void run_case(DeviceBench& bench, const Case& c) {
   const Tensor x = bench.random({1, c.rows, c.depth}, c.x_type);
   const Tensor weight =
       bench.random({c.columns, c.depth}, kBF16, 1.0 / std::sqrt(static_cast<double>(c.depth)));
   const Tensor bias = bench.random({c.columns}, c.bias_type);
-  const Tensor gate = bench.random({1, c.columns}, kF32);
   Tensor y = bench.empty({1, c.rows, c.columns}, c.y_type);
   LinearArgs args{.x = x, .weight = weight, .bias = bias, .activation = c.activation, .y = y};
   if (c.residual) {
     bench.ops().copy(bench.random({1, c.rows, c.columns}, c.y_type), y);
     args.residual = y;
   }
-  if (c.gate) args.gate = gate;
   const double flop = 2.0 * static_cast<double>(c.rows * c.depth) * static_cast<double>(c.columns);
   bench.run(c.name, DeviceBench::flop(flop), [&] { bench.ops().linear(args); });
 }

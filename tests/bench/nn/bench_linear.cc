@@ -19,9 +19,9 @@ struct Case {
 constexpr Case kCases[] = {
     {"qkv 2304x256x256", 2304, 256, 256, DType::kF32, Activation::kNone, false},
     {"qkv 2304x256x256 bf16", 2304, 256, 256, DType::kBF16, Activation::kNone, false},
-    {"out 2304x256x256 gated", 2304, 256, 256, DType::kF32, Activation::kNone, true},
+    {"out 2304x256x256 add", 2304, 256, 256, DType::kF32, Activation::kNone, true},
     {"ffn up 2304x256x1024 gelu", 2304, 256, 1024, DType::kF32, Activation::kGeluTanh, false},
-    {"ffn down 2304x1024x256 gated", 2304, 1024, 256, DType::kF32, Activation::kNone, true},
+    {"ffn down 2304x1024x256 add", 2304, 1024, 256, DType::kF32, Activation::kNone, true},
     {"ffn up 2048x1536x8960 bf16", 2048, 1536, 8960, DType::kBF16, Activation::kGeluTanh, false},
     {"text 10x512x512", 10, 512, 512, DType::kF32, Activation::kNone, false},
     {"text 24x512x1024", 24, 512, 1024, DType::kF32, Activation::kNone, false},
@@ -34,13 +34,9 @@ void run_case(Bench& bench, const Case& c) {
   const Tensor weight = bench.random({c.columns, c.depth}, c.dtype);
   const Tensor plain = bench.random({c.columns, c.depth});
   const Tensor bias = bench.random({c.columns}, c.dtype);
-  const Tensor gate = bench.random({1, c.columns});
   Tensor y = bench.random({1, c.rows, c.columns});
   LinearArgs args{.x = x, .weight = weight, .bias = bias, .activation = c.activation, .y = y};
-  if (c.residual) {
-    args.gate = gate;
-    args.residual = y;
-  }
+  if (c.residual) args.residual = y;
   const double work = 2.0 * static_cast<double>(c.rows * c.depth * c.columns);
   const std::string name = c.name;
   bench.compare({{name, [&] { bench.ops().linear(args); }, work},

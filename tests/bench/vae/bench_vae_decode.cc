@@ -57,7 +57,8 @@ void run_case(kernels::Bench& bench, const Case& c) {
   bench.compare({{c.name,
                   [&] {
                     bench.context().profiler().reset();
-                    decoder.decode(bench.ops(), latent, {}, {}, c.chunk);
+                    decoder.decode(bench.ops(), latent, {}, {},
+                                   {.latent_frames_per_chunk = c.chunk});
                   },
                   decode_work(config, c)}});
   for (int i = 0; i < static_cast<int>(Zone::kCount); ++i) {

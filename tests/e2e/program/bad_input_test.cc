@@ -86,6 +86,7 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"DeviceAbsent", {"--device", "cuda:99"}, 6, {"GPU"}},
         Case{"PlanOfTheCpu", {"--plan"}, 2, {"--plan", "cpu"}},
         Case{"VramLimitZero", {"--vram-limit", "0"}, 2, {"--vram-limit"}},
+        Case{"TilingUnknown", {"--vae-tiling", "onn"}, 2, {"onn", "on"}},
         Case{"DtypeUnknown", {"--dtype", "f8"}, 2, {"f8", "f16"}},
         Case{"DtypeOfTheCpu", {"--device", "cpu", "--dtype", "bf16"}, 4, {"BF16", "F32"}},
         Case{"ThreadsZero", {"--threads", "0"}, 2, {"--threads"}},

@@ -11,7 +11,7 @@ class CudaLinearParity : public CudaParity {
  protected:
   // Of one call; a tensor left empty is not given.
   struct Operands {
-    Mirrored x, weight, bias, gate, residual, y;
+    Mirrored x, weight, bias, residual, y;
     Activation activation = Activation::kNone;
   };
 
@@ -20,7 +20,6 @@ class CudaLinearParity : public CudaParity {
             .weight = o.weight.*side,
             .bias = o.bias.*side,
             .activation = o.activation,
-            .gate = o.gate.*side,
             .residual = o.residual.*side,
             .y = o.y.*side};
   }
@@ -93,9 +92,8 @@ TEST_P(CudaLinearParity, FewRowsOfEveryTypeByWeightsOfEveryType) {
                                           " rows ", rows, " depth ", depth, " seed ", seed);
           check(o, what);
           o.activation = Activation::kNone;
-          o.gate = random({1, 74}, ++seed, DType::kF32);
           o.residual = random({1, rows, 74}, ++seed, DType::kF32);
-          check(o, what + " gate");
+          check(o, what + " residual");
         }
       }
     }
@@ -116,7 +114,7 @@ TEST_P(CudaLinearParity, ManyRowsOfAnotherTypeAreRefused) {
   }
 }
 
-TEST_P(CudaLinearParity, ResidualAndGateOfEachBatch) {
+TEST_P(CudaLinearParity, ResidualOfEachBatch) {
   std::uint64_t seed = 100;
   for (const std::int64_t rows : {1, 4, 40, 230}) {
     for (const DType type : output_types()) {
@@ -127,21 +125,8 @@ TEST_P(CudaLinearParity, ResidualAndGateOfEachBatch) {
         o.bias = random({72}, ++seed, DType::kF32);
         o.residual = random({2, rows, 72}, ++seed, residual_type);
         o.y = poisoned({2, rows, 72}, type);
-        const std::string what = concat(dtype_name(residual_type), " + ", dtype_name(type),
-                                        " rows ", rows, " seed ", seed);
-        check(o, "residual, " + what);
-        // Row 2 of the modulation of each batch: a gate whose rows are 6 * 72 apart.
-        const Mirrored modulation = random({2, 6, 72}, ++seed, DType::kF32);
-        const auto gate = [](const ConstTensorView& view) {
-          return ConstTensorView(view.bytes() + 2 * 72 * sizeof(float), DType::kF32, {2, 72},
-                                 {6 * 72, 1}, view.device());
-        };
-        LinearArgs host = args_of(o, &Mirrored::host), device = args_of(o, &Mirrored::device);
-        host.gate = gate(modulation.host);
-        device.gate = gate(modulation.device);
-        ops().linear(device);
-        expect_close(values(o.y.device), reference::linear<double>(host),
-                     rounded(reference::linear<float>(host), type), "gate, " + what);
+        check(o, concat(dtype_name(residual_type), " + ", dtype_name(type), " rows ", rows,
+                        " seed ", seed));
       }
     }
   }
@@ -151,22 +136,19 @@ TEST_P(CudaLinearParity, ResidualInPlace) {
   std::uint64_t seed = 200;
   for (const std::int64_t rows : {3, 250}) {
     for (const DType type : output_types()) {
-      for (const bool gated : {false, true}) {
-        Operands o;
-        o.x = random({1, rows, 40}, ++seed, dtype());
-        o.weight = random({600, 40}, ++seed, dtype());
-        o.residual = random({1, rows, 600}, ++seed, type);
-        if (gated) o.gate = random({1, 600}, ++seed, DType::kF32);
-        o.y = poisoned({1, rows, 600}, type);
-        const LinearArgs host = args_of(o, &Mirrored::host);
-        LinearArgs device = args_of(o, &Mirrored::device);
-        device.residual = o.y.device;
-        ops().copy(o.residual.device, o.y.device);
-        ops().linear(device);
-        expect_close(values(o.y.device), reference::linear<double>(host),
-                     rounded(reference::linear<float>(host), type),
-                     concat("in place, rows ", rows, " ", dtype_name(type), gated ? " gated" : ""));
-      }
+      Operands o;
+      o.x = random({1, rows, 40}, ++seed, dtype());
+      o.weight = random({600, 40}, ++seed, dtype());
+      o.residual = random({1, rows, 600}, ++seed, type);
+      o.y = poisoned({1, rows, 600}, type);
+      const LinearArgs host = args_of(o, &Mirrored::host);
+      LinearArgs device = args_of(o, &Mirrored::device);
+      device.residual = o.y.device;
+      ops().copy(o.residual.device, o.y.device);
+      ops().linear(device);
+      expect_close(values(o.y.device), reference::linear<double>(host),
+                   rounded(reference::linear<float>(host), type),
+                   concat("in place, rows ", rows, " ", dtype_name(type)));
     }
   }
 }
@@ -210,9 +192,8 @@ TEST_P(CudaLinearParity, TwoDimensions) {
     o.weight = random({11, 20}, 22, dtype());
     o.y = poisoned({rows, 11}, dtype());
     check(o, concat("[N, K], rows ", rows));
-    o.gate = random({rows, 11}, 23, DType::kF32);
     o.residual = random({rows, 11}, 24, dtype());
-    check(o, concat("[B, K] gated, rows ", rows));
+    check(o, concat("[N, K] and a residual, rows ", rows));
   }
 }
 

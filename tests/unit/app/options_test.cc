@@ -48,5 +48,20 @@ TEST(Options, EveryFlagHasItsOwnMember) {
   }
 }
 
+TEST(Options, AValueOfTwoLettersIsNoFlag) {
+  const GenerateOptions options = parse_options(
+      std::vector<std::string>{"--prompt", "up", "--vae-tiling", "on", "-n", "no", "-o", "so"});
+  EXPECT_EQ(options.prompt, "up");
+  EXPECT_EQ(options.vae_tiling, "on");
+  EXPECT_EQ(options.negative_prompt, "no");
+  EXPECT_EQ(options.output, "so");
+  try {
+    parse_options(std::vector<std::string>{"--prompt", "-o"});
+    FAIL() << "a flag as a value";
+  } catch (const Error& error) {
+    EXPECT_NE(error.message().find("found the flag -o"), std::string::npos) << error.message();
+  }
+}
+
 }  // namespace
 }  // namespace psagen::app

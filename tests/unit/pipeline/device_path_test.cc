@@ -106,6 +106,51 @@ TEST(DevicePath, StreamedBlocksGiveTheSameFrames) {
   }
 }
 
+TEST(DevicePath, TilesGiveTheSameFramesAndProgress) {
+  RunReport report;
+  std::vector<std::vector<std::uint8_t>> frames(2);
+  for (const bool tiled : {false, true}) {
+    const std::unique_ptr<Context> context = testing::make_host_runtime_context();
+    PipelineOptions options;
+    if (tiled) options.decode_split = {.rows = 2, .columns = 2, .latent_frames_per_chunk = 2};
+    std::int64_t last = -1, total = 0;
+    report =
+        TextToVideo(kTinyModel, *context, options)
+            .generate(
+                small_request(),
+                [&](const Frame& frame) {
+                  frames[tiled].insert(frames[tiled].end(), frame.rgb.begin(), frame.rgb.end());
+                },
+                [&](const Progress& progress) {
+                  if (progress.stage != Stage::kDecode) return true;
+                  EXPECT_GT(progress.done, last);
+                  last = progress.done;
+                  total = progress.total;
+                  return true;
+                });
+    EXPECT_EQ(last, total);
+    EXPECT_EQ(total, small_request().num_frames);
+    EXPECT_EQ(report.decode_split, options.decode_split);
+    EXPECT_EQ(context->allocator().bytes_in_use(), 0u);
+  }
+  ASSERT_EQ(frames[1].size(), frames[0].size());
+  EXPECT_GE(psnr(frames[1], frames[0]), 60.0);
+}
+
+// What a profiler of the GPU sees.
+TEST(DevicePath, DrawsStagesStepsBlocksAndOps) {
+  const std::unique_ptr<Context> context = testing::make_host_runtime_context();
+  RunReport report;
+  frames_of(*context, report);
+  const auto& ranges = static_cast<testing::HostRuntime*>(context->runtime())->ranges();
+  EXPECT_EQ(ranges.num_open(), 0u);
+  for (const char* path : {"load", "encode text/block 1/linear", "denoise/step 0/block 0/attention",
+                           "denoise/step 3/block 1/linear", "denoise/step 3/elementwise",
+                           "decode/chunk 0/conv3d", "decode/chunk 2/conv3d"})
+    EXPECT_TRUE(ranges.paths().contains(path)) << path;
+  EXPECT_FALSE(ranges.paths().contains("denoise/step 4")) << "steps are counted from 0";
+}
+
 TEST(DevicePath, StopsWhereAsked) {
   const std::unique_ptr<Context> context = testing::make_host_runtime_context();
   for (const Stage stop : {Stage::kLoad, Stage::kEncodeText, Stage::kDenoise, Stage::kDecode}) {
@@ -125,6 +170,7 @@ TEST(DevicePath, StopsWhereAsked) {
       EXPECT_EQ(error.code(), ErrorCode::kCancelled);
     }
     EXPECT_EQ(calls_after, 0) << stage_name(stop);
+    EXPECT_EQ(static_cast<testing::HostRuntime*>(context->runtime())->ranges().num_open(), 0u);
   }
 }
 

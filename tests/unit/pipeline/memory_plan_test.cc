@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/support/expect_error.h"
+#include "tests/support/host_runtime.h"
 
 namespace psagen::engine {
 namespace {
@@ -66,10 +67,15 @@ TEST(MemoryPlan, GrowsWithFramesAndElements) {
 }
 
 TEST(MemoryPlan, NamesTheMostFramesThatFit) {
-  const auto peak = [](std::int64_t frames) { return plan_of(frames, DType::kBF16).peak(); };
+  // Before it refuses, the planner cuts what it may: without tiles, chunks of one latent frame.
+  const auto peak = [](std::int64_t frames) {
+    return MemoryPlanner(kTinyModel, tiny_request(frames), gpu(DType::kBF16))
+        .plan(0, {.latent_frames_per_chunk = 1})
+        .peak();
+  };
   const std::size_t available = peak(201);
   ASSERT_LT(available, peak(205)) << "frames cost nothing: the test needs more of them";
-  const MemoryPlanner planner(kTinyModel, tiny_request(801), gpu(DType::kBF16));
+  const MemoryPlanner planner(kTinyModel, tiny_request(801), gpu(DType::kBF16), VaeTiling::kOff);
   EXPECT_EQ(planner.fit(peak(801)).peak(), peak(801));
   testing::expect_error(ErrorCode::kOutOfMemory, {"GB of GPU memory", "stage '", "--frames 201"},
                         [&] { planner.fit(available); });
@@ -93,6 +99,81 @@ TEST(MemoryPlan, StreamsTheFewestBlocksThatMakeItFit) {
   EXPECT_EQ(planner.fit(five.peak()).streamed_blocks, 5);
   EXPECT_EQ(planner.fit(five.peak() - 1).streamed_blocks, 6);
   EXPECT_EQ(planner.fit(all.peak()).streamed_blocks, 8);
+}
+
+std::size_t decode_peak(const MemoryPlan& plan) {
+  return stage_bytes(plan, Stage::kDecode) + plan.reserve;
+}
+
+TEST(MemoryPlan, DecodesInTheFewestTilesThatFit) {
+  // So few frames that decoding them takes more than making them.
+  VideoRequest request = tiny_request(5);
+  request.width = request.height = 512;
+  const MemoryPlanner planner(kTinyModel, request, gpu(DType::kBF16));
+  const MemoryPlan whole = planner.plan();
+  ASSERT_EQ(whole.peak(), decode_peak(whole)) << "another stage takes more";
+  EXPECT_EQ(whole.decode_split, DecodeSplit{});
+  EXPECT_EQ(planner.fit(whole.peak()).decode_split, DecodeSplit{});
+  // A chunk of one latent frame is tried before tiles.
+  const MemoryPlan chunks = planner.fit(whole.peak() - 1);
+  EXPECT_EQ(chunks.decode_split, DecodeSplit{.latent_frames_per_chunk = 1});
+  const MemoryPlan halves = planner.fit(chunks.peak() - 1);
+  EXPECT_EQ(halves.decode_split, (DecodeSplit{.columns = 2, .latent_frames_per_chunk = 1}));
+  EXPECT_LT(decode_peak(halves), decode_peak(chunks));
+  const MemoryPlan quarters = planner.fit(decode_peak(halves) - 1);
+  EXPECT_EQ(quarters.decode_split,
+            (DecodeSplit{.rows = 2, .columns = 2, .latent_frames_per_chunk = 1}));
+  EXPECT_LT(decode_peak(quarters), decode_peak(halves));
+}
+
+TEST(MemoryPlan, TilesWhereAskedToAndOnlyThere) {
+  VideoRequest request = tiny_request(5);
+  request.width = request.height = 512;
+  const auto planner = [&request](VaeTiling tiling) {
+    return MemoryPlanner(kTinyModel, request, gpu(DType::kBF16), tiling);
+  };
+  const MemoryPlan tiled = planner(VaeTiling::kOn).plan();
+  EXPECT_EQ(tiled.decode_split, (DecodeSplit{.rows = 2, .columns = 2}));
+  EXPECT_LT(decode_peak(tiled), decode_peak(planner(VaeTiling::kOff).plan()));
+  const MemoryPlan chunks =
+      planner(VaeTiling::kOff).fit(decode_peak(planner(VaeTiling::kOff).plan()) - 1);
+  EXPECT_EQ(chunks.decode_split, DecodeSplit{.latent_frames_per_chunk = 1});
+  testing::expect_error(ErrorCode::kOutOfMemory,
+                        {"stage 'decode'", "without --vae-tiling off it would fit"},
+                        [&] { planner(VaeTiling::kOff).fit(decode_peak(chunks) - 1); });
+}
+
+// The most that each stage takes on a device of host memory, whose ops take scratch memory too.
+TEST(MemoryPlan, IsWhatARunTakes) {
+  VideoRequest request = tiny_request(9);
+  request.width = 320;
+  request.height = 256;
+  request.num_steps = 1;
+  for (const DecodeSplit& split :
+       {DecodeSplit{}, DecodeSplit{.latent_frames_per_chunk = 1},
+        DecodeSplit{.rows = 2, .columns = 2},
+        DecodeSplit{.rows = 3, .columns = 2, .latent_frames_per_chunk = 1}}) {
+    SCOPED_TRACE(concat(split.rows, " x ", split.columns));
+    const std::unique_ptr<Context> context = testing::make_host_runtime_context(1);
+    PipelineOptions options;
+    options.decode_split = split;
+    std::size_t scratch = 0;
+    TextToVideo(kTinyModel, *context, options)
+        .generate(
+            request, [](const Frame&) {},
+            [&](const Progress& progress) {
+              if (progress.stage == Stage::kDecode && progress.done == 0)
+                context->allocator().reset_peak();
+              scratch = context->workspace().capacity();
+              return true;
+            });
+    const std::size_t taken = context->allocator().peak_bytes();
+    const std::size_t planned = stage_bytes(
+        MemoryPlanner(kTinyModel, request, gpu(DType::kF32)).plan(0, split), Stage::kDecode);
+    EXPECT_LE(planned, taken);
+    // The reserve of a plan is for scratch memory; packed weights are not where the plan has them.
+    EXPECT_LE(static_cast<double>(taken), 1.02 * static_cast<double>(planned + scratch));
+  }
 }
 
 }  // namespace

@@ -58,12 +58,12 @@ class DecoderTest : public ::testing::Test {
 TEST_F(DecoderTest, ChunkSizeDoesNotChangeTheFrames) {
   const Tensor latent = random_latent(7);
   CollectedFrames<float> one;
-  decoder_.decode_values(*ops_, latent, one.sink(), {}, 1);
+  decoder_.decode_values(*ops_, latent, one.sink(), {}, {.latent_frames_per_chunk = 1});
   EXPECT_THAT(one.chunk_lengths, ElementsAre(1, 4, 4, 4, 4, 4, 4));
   for (const std::int64_t chunk : {2, 3, 5, 7, 100}) {
     SCOPED_TRACE(chunk);
     CollectedFrames<float> other;
-    decoder_.decode_values(*ops_, latent, other.sink(), {}, chunk);
+    decoder_.decode_values(*ops_, latent, other.sink(), {}, {.latent_frames_per_chunk = chunk});
     ASSERT_EQ(other.values.size(), one.values.size());
     ASSERT_EQ(other.chunk_lengths.front(), 1 + 4 * (std::min<std::int64_t>(chunk, 7) - 1));
     double difference = 0.0, size = 0.0;
@@ -147,14 +147,13 @@ TEST_F(DecoderTest, FramesAreTheClampedAndRoundedValues) {
 
 TEST_F(DecoderTest, ReportsEveryChunk) {
   std::vector<std::int64_t> done;
-  decoder_.decode(
-      *ops_, random_latent(5), {},
-      [&](std::int64_t now, std::int64_t total) {
-        EXPECT_EQ(total, 5);
-        done.push_back(now);
-        return true;
-      },
-      2);
+  decoder_.decode(*ops_, random_latent(5), {},
+                  [&](std::int64_t now, std::int64_t total) {
+                    EXPECT_EQ(total, 5);
+                    done.push_back(now);
+                    return true;
+                  },
+                  {.latent_frames_per_chunk = 2});
   EXPECT_THAT(done, ElementsAre(2, 4, 5));
 }
 
@@ -180,7 +179,9 @@ TEST_F(DecoderTest, RefusesALatentOfAnotherModel) {
     EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);
     EXPECT_THAT(error.message(), HasSubstr("[1, 16, 2, 3, 5], wanted [1, 4, T, h, w]"));
   }
-  EXPECT_THROW(decoder_.decode(*ops_, random_latent(2), {}, {}, 0), Error);
+  EXPECT_THROW(decoder_.decode(*ops_, random_latent(2), {}, {}, {.latent_frames_per_chunk = 0}),
+               Error);
+  EXPECT_THROW(decoder_.decode(*ops_, random_latent(2), {}, {}, {.rows = 0}), Error);
   EXPECT_THROW(decoder_.decode(*ops_, random_latent(0), {}, {}), Error);
 }
 
