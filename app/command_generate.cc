@@ -170,6 +170,7 @@ class Run {
     if (!options_.no_prompt_cache.value_or(false))
       options.prompt_cache = engine::default_prompt_cache();
     options.streamed_blocks = streamed_blocks;
+    options.report_density = options_.report.has_value();
     return options;
   }
 

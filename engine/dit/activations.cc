@@ -85,9 +85,11 @@ DitActivations::DitActivations(kernels::Ops& ops, const TransformerConfig& confi
   ops.copy(ConstTensorView(reinterpret_cast<const std::byte*>(zeros.data()), DType::kI32, counters,
                            Device{}),
            nonfinite);
-  if (attention.kind == AttentionKind::kPyramid)
+  if (attention.kind == AttentionKind::kPyramid) {
     pyramid = std::make_unique<kernels::PyramidSparseAttention>(
         ops, 1, num_tokens, config.num_attention_heads, config.attention_head_dim, attention.psa);
+    density = AttentionDensity(allocator, config);
+  }
 }
 
 }  // namespace psagen::engine

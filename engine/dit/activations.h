@@ -9,20 +9,13 @@
 
 #include "engine/config/attention_config.h"
 #include "engine/config/model_config.h"
+#include "engine/dit/attention_density.h"
 #include "engine/dit/rope3d.h"
 #include "engine/dit/time_embed.h"
 #include "kernels/ops.h"
 #include "kernels/psa/pyramid_sparse_attention.h"
 
 namespace psagen::engine {
-
-// Sums over the self-attention calls since the last reset.
-struct DensityTotals {
-  double nominal = 0.0;
-  double executed = 0.0;
-  std::int64_t calls = 0;
-  std::int64_t sparse_calls = 0;
-};
 
 struct DitActivations {
   // `latent` is [1, Cin, T, H, W], H and W even.
@@ -45,7 +38,7 @@ struct DitActivations {
   TensorView head_rows;              // [1, R, C] slice that the head reads, float32
   Tensor head_tokens;                // [1, L, 4 Cout], float32
   std::unique_ptr<kernels::PyramidSparseAttention> pyramid;  // null when attention is dense
-  DensityTotals density;
+  AttentionDensity density;
   // [layers + 1] I32: NaN and infinite values seen so far in x after each layer, and in the
   // velocity.
   Tensor nonfinite;

@@ -88,6 +88,7 @@ struct TextToVideo::Impl {
   Impl(const std::filesystem::path& directory, Context& the_context, const PipelineOptions& options)
       : context(the_context),
         streamed_blocks(options.streamed_blocks),
+        report_density(options.report_density),
         ops(kernels::make_ops(the_context)),
         config(read_model_config(directory)),
         tokenizer(directory / "tokenizer",
@@ -118,6 +119,7 @@ struct TextToVideo::Impl {
 
   Context& context;
   std::int64_t streamed_blocks;
+  bool report_density;
   std::unique_ptr<kernels::Ops> ops;
   ModelConfig config;
   Tokenizer tokenizer;
@@ -196,12 +198,13 @@ void TextToVideo::Impl::denoise(const VideoRequest& request, const Dit& dit,
   const std::vector<scheduler::StepPlan> plans =
       scheduler::plan_steps(request.solver, request.num_steps, request.shift);
   DenoiseLoop loop(*ops, latent.shape(), plans);
-  StepReporter reporter(context, plans, model.nonfinite(), report, stages);
+  StepReporter reporter(context, plans, model.nonfinite(),
+                        DensityReport(context, model.density(), report_density), report, stages);
   const auto velocity = [&](std::int64_t step, const scheduler::StepPlan& plan,
                             ConstTensorView sample, TensorView out) {
     model(*ops, sample, plan.timestep, {.step = step, .num_steps = request.num_steps}, out);
   };
-  const auto step_done = [&](std::int64_t, ConstTensorView) { reporter.queued(model.density()); };
+  const auto step_done = [&](std::int64_t, ConstTensorView) { reporter.queued(); };
   loop.run(*ops, velocity, latent, step_done);
   reporter.finish();
   stages.end();

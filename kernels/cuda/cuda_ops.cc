@@ -83,6 +83,11 @@ namespace {
 
 }  // namespace
 
+// Level 1 is read where k and v lie.
+PyramidFormat CudaOps::do_pyramid_format(DType keys) const {
+  return {.finest_level = 2, .dtype = keys};
+}
+
 void CudaOps::do_build_pyramid(const BuildPyramidArgs&) { refuse_sparse_attention(); }
 
 void CudaOps::do_select_blocks(const SelectBlocksArgs&) { refuse_sparse_attention(); }

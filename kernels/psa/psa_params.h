@@ -37,10 +37,4 @@ struct PsaParams {
   std::array<double, 3> similarity_thresholds = {0.70, 0.65, 0.60};
 };
 
-// What a call of pyramid sparse attention did; densities are shares of dense work.
-struct PsaStats {
-  double nominal_density = 0.0;   // mean over rows of (n1 + n2/2 + n4/4 + n8/8) / key blocks
-  double executed_density = 0.0;  // score columns really computed / dense columns
-};
-
 }  // namespace psagen::kernels
