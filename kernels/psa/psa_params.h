@@ -20,6 +20,9 @@ enum class ImportanceEstimator {
   kSampled,          // the official code's random sampling of a quarter of the tokens, seeded here
 };
 
+// Queries averaged into one for kPooledLogSumExp.
+inline constexpr int kPooledQueries = 32;
+
 struct PsaParams {
   int query_block = 128;
   int key_block = 128;  // 128, 64 or 32

@@ -30,10 +30,9 @@
 namespace psagen::kernels::cpu {
 namespace {
 
-constexpr int kCoarsest = 3;                 // index of level 8
-constexpr std::int64_t kPooledQueries = 32;  // queries averaged into one
-constexpr std::int64_t kTaskLanes = 32;      // aimed at
-constexpr std::int64_t kMaxLanes = 64;       // 256 / 4 sampled queries
+constexpr int kCoarsest = 3;             // index of level 8
+constexpr std::int64_t kTaskLanes = 32;  // aimed at
+constexpr std::int64_t kMaxLanes = 64;   // 256 / 4 sampled queries
 
 // Mean of all keys of a head, from its level-8 rows.
 void mean_key(const HeadPyramid& head, float* mean) {
