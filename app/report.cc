@@ -1,5 +1,6 @@
 #include "app/report.h"
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "engine/media/partial_file.h"
@@ -21,6 +22,23 @@ Json stages_json(const std::vector<engine::StageReport>& stages) {
   return list;
 }
 
+// Four digits are enough to see, and a long run has thousands of these.
+Json rounded(const std::vector<double>& values) {
+  Json list = Json::array();
+  for (const double value : values) list.push_back(std::round(value * 1e4) / 1e4);
+  return list;
+}
+
+Json layers_json(const std::vector<engine::LayerDensity>& layers) {
+  Json list = Json::array();
+  for (const engine::LayerDensity& layer : layers) {
+    list.push_back({{"layer", layer.layer},
+                    {"nominal_density", rounded(layer.nominal)},
+                    {"executed_density", rounded(layer.executed)}});
+  }
+  return list;
+}
+
 Json steps_json(const std::vector<engine::StepReport>& steps) {
   Json list = Json::array();
   for (const engine::StepReport& step : steps) {
@@ -28,7 +46,8 @@ Json steps_json(const std::vector<engine::StepReport>& steps) {
                     {"seconds", step.seconds},
                     {"sparse", step.sparse},
                     {"nominal_density", step.nominal_density},
-                    {"executed_density", step.executed_density}});
+                    {"executed_density", step.executed_density},
+                    {"layers", layers_json(step.layers)}});
   }
   return list;
 }

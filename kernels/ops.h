@@ -168,6 +168,7 @@ struct ToRgb8Args {
 };
 
 // Arguments of the pyramid sparse attention ops: kernels/psa/psa_args.h.
+struct PyramidFormat;
 struct BuildPyramidArgs;
 struct SelectBlocksArgs;
 struct SparseAttentionArgs;
@@ -205,6 +206,8 @@ class Ops {
   // counter [1] I32 += how many elements of x are NaN or infinite.
   void count_nonfinite(ConstTensorView x, TensorView counter);
 
+  // How the back end keeps a pyramid of keys of this type: what to allocate.
+  PyramidFormat pyramid_format(DType keys) const;
   void build_pyramid(const BuildPyramidArgs& args);
   void select_blocks(const SelectBlocksArgs& args);
   void sparse_attention(const SparseAttentionArgs& args);
@@ -228,6 +231,7 @@ class Ops {
   virtual void do_copy(ConstTensorView x, TensorView y) = 0;
   virtual void do_to_rgb8(const ToRgb8Args& args) = 0;
   virtual void do_count_nonfinite(ConstTensorView x, TensorView counter) = 0;
+  virtual PyramidFormat do_pyramid_format(DType keys) const = 0;
   virtual void do_build_pyramid(const BuildPyramidArgs& args) = 0;
   virtual void do_select_blocks(const SelectBlocksArgs& args) = 0;
   virtual void do_sparse_attention(const SparseAttentionArgs& args) = 0;

@@ -43,10 +43,6 @@ std::int64_t rows_in(std::int64_t bytes, std::int64_t row_bytes, std::int64_t nu
 
 }  // namespace
 
-DType score_dtype(const Context& context) {
-  return context.compute_dtype() == DType::kBF16 ? DType::kF16 : context.compute_dtype();
-}
-
 DitActivations::DitActivations(kernels::Ops& ops, const TransformerConfig& config,
                                const Shape& latent, const AttentionConfig& attention_config)
     : attention(attention_config),
@@ -78,7 +74,7 @@ DitActivations::DitActivations(kernels::Ops& ops, const TransformerConfig& confi
   const auto over = [](TensorView bytes, DType dtype, Shape shape) {
     return TensorView(bytes.bytes(), dtype, shape, bytes.device());
   };
-  const DType scored = score_dtype(ops.context());
+  const DType scored = ops.context().score_dtype();
   const TensorView pair = view(scored, {2, 1, num_tokens, dim});
   q = over(pair, scored, {1, num_tokens, dim});
   k = over(pair.slice(0, 1, 2), scored, {1, num_tokens, dim});
@@ -105,9 +101,11 @@ DitActivations::DitActivations(kernels::Ops& ops, const TransformerConfig& confi
   ops.copy(ConstTensorView(reinterpret_cast<const std::byte*>(zeros.data()), DType::kI32, counters,
                            Device{}),
            nonfinite);
-  if (attention.kind == AttentionKind::kPyramid)
+  if (attention.kind == AttentionKind::kPyramid) {
     pyramid = std::make_unique<kernels::PyramidSparseAttention>(
         ops, 1, num_tokens, config.num_attention_heads, config.attention_head_dim, attention.psa);
+    density = AttentionDensity(allocator, config);
+  }
 }
 
 }  // namespace psagen::engine

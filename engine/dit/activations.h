@@ -9,24 +9,13 @@
 
 #include "engine/config/attention_config.h"
 #include "engine/config/model_config.h"
+#include "engine/dit/attention_density.h"
 #include "engine/dit/rope3d.h"
 #include "engine/dit/time_embed.h"
 #include "kernels/ops.h"
 #include "kernels/psa/pyramid_sparse_attention.h"
 
 namespace psagen::engine {
-
-// The type of q and k once they are normed, which bounds them: where the rest is BF16 they are F16,
-// whose steps are 8 times finer. No other rounding of a forward turns a clip as much.
-DType score_dtype(const Context& context);
-
-// Sums over the self-attention calls since the last reset.
-struct DensityTotals {
-  double nominal = 0.0;
-  double executed = 0.0;
-  std::int64_t calls = 0;
-  std::int64_t sparse_calls = 0;
-};
 
 struct DitActivations {
   // `latent` is [1, Cin, T, H, W], H and W even.
@@ -43,7 +32,7 @@ struct DitActivations {
   Tensor patches;                    // [1, L, 4 Cin], float32
   Tensor x;                          // [1, L, C] residual stream, float32
   Tensor h;                          // [1, L, C] what a layer reads; attention writes it too
-  TensorView q, k;                   // [1, L, C] of score_dtype()
+  TensorView q, k;                   // [1, L, C] of Context::score_dtype()
   TensorView v;                      // [1, L, C]
   TensorView y;                      // [1, L, C] what a layer returns, float32; where q and k were
   TensorView projected;              // [1, R, 2 C] rows of q and k before their norms, float32; on
@@ -52,7 +41,7 @@ struct DitActivations {
   TensorView head_rows;              // [1, R, C] slice that the head reads, float32
   Tensor head_tokens;                // [1, L, 4 Cout], float32
   std::unique_ptr<kernels::PyramidSparseAttention> pyramid;  // null when attention is dense
-  DensityTotals density;
+  AttentionDensity density;
   // [layers + 1] I32: NaN and infinite values seen so far in x after each layer, and in the
   // velocity.
   Tensor nonfinite;

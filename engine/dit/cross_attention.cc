@@ -20,7 +20,7 @@ CrossAttention::CrossAttention(const TransformerConfig& config, const Weights& w
 
 TextKeysValues CrossAttention::project_text(kernels::Ops& ops, ConstTensorView text) const {
   Allocator& allocator = ops.context().allocator();
-  TextKeysValues result = {.k = Tensor(allocator, score_dtype(ops.context()), text.shape()),
+  TextKeysValues result = {.k = Tensor(allocator, ops.context().score_dtype(), text.shape()),
                            .v = Tensor(allocator, text.dtype(), text.shape())};
   Tensor projected(allocator, DType::kF32, text.shape());
   to_k_(ops, text, projected);  // k = rms(text Wk' + bk)                 [1,S,C]

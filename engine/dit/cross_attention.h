@@ -12,7 +12,7 @@ namespace psagen::engine {
 
 // Keys and values of one layer; they depend on the prompt alone, so they are computed once.
 struct TextKeysValues {
-  Tensor k;  // [1, S, C] of score_dtype()
+  Tensor k;  // [1, S, C] of Context::score_dtype()
   Tensor v;  // [1, S, C]
 };
 

@@ -84,16 +84,12 @@ void SelfAttention::attend(kernels::Ops& ops, const AttentionChoice& choice,
   const TensorView k = a.k.split_last(num_heads_, head_dim_);
   const TensorView v = a.v.split_last(num_heads_, head_dim_);
   const TensorView out = a.h.view().split_last(num_heads_, head_dim_);
-  kernels::PsaStats stats = {.nominal_density = 1.0, .executed_density = 1.0};
   if (choice.kind == AttentionKind::kPyramid) {
-    stats = a.pyramid->forward(ops, q, k, v, scale, choice.seed, out);
-    ++a.density.sparse_calls;
+    a.pyramid->forward(ops, q, k, v, scale, choice.seed, out, {}, a.density.sparse_call(layer_));
   } else {
     ops.attention({.q = q, .k = k, .v = v, .scale = scale, .out = out});
+    a.density.dense_call(layer_);
   }
-  a.density.nominal += stats.nominal_density;
-  a.density.executed += stats.executed_density;
-  ++a.density.calls;
 }
 
 }  // namespace psagen::engine

@@ -137,7 +137,8 @@ Measurement measure_attention(Context& context, const BenchmarkRequest& request)
   const Shape shape = {1, static_cast<std::int64_t>(tokens), config.num_attention_heads,
                        config.attention_head_dim};
   const DType dtype = context.compute_dtype();
-  const Tensor q = random_tensor(*ops, dtype, shape, 1), k = random_tensor(*ops, dtype, shape, 2),
+  const DType scored = context.score_dtype();
+  const Tensor q = random_tensor(*ops, scored, shape, 1), k = random_tensor(*ops, scored, shape, 2),
                v = random_tensor(*ops, dtype, shape, 3);
   Tensor out(context.allocator(), dtype, shape);
   const double scale = 1.0 / std::sqrt(static_cast<double>(config.attention_head_dim));

@@ -20,9 +20,10 @@ GuidedModel::GuidedModel(kernels::Ops& ops, const Dit& dit, const Shape& latent,
 
 void GuidedModel::operator()(kernels::Ops& ops, ConstTensorView latent, double timestep,
                              const StepPosition& position, TensorView velocity) {
-  activations_.density = {};
+  activations_.density.begin_forward(0);
   dit_.forward(ops, latent, timestep, position, positive_, activations_, velocity);
   if (!guidance_.needs_negative()) return;
+  activations_.density.begin_forward(1);
   dit_.forward(ops, latent, timestep, position, negative_, activations_, negative_velocity_);
   ops.linear_combination(std::array{LinearTerm{guidance_.positive, velocity},
                                     LinearTerm{guidance_.negative, negative_velocity_}},

@@ -24,8 +24,8 @@ class GuidedModel {
                   const StepPosition& position, TensorView velocity);
 
   std::int64_t num_tokens() const { return activations_.grid.num_tokens(); }
-  // Density sums of the last call.
-  const DensityTotals& density() const { return activations_.density; }
+  // Of the last call.
+  const AttentionDensity& density() const { return activations_.density; }
   // DitActivations::nonfinite.
   ConstTensorView nonfinite() const { return activations_.nonfinite; }
 

@@ -5,9 +5,10 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <utility>
 #include <vector>
 
-#include "engine/dit/activations.h"
+#include "engine/pipeline/density_report.h"
 #include "engine/pipeline/health.h"
 #include "engine/pipeline/stage_tracker.h"
 #include "engine/pipeline/text_to_video.h"
@@ -18,22 +19,22 @@ namespace psagen::engine {
 class StepReporter {
  public:
   StepReporter(Context& context, const std::vector<scheduler::StepPlan>& plans,
-               ConstTensorView nonfinite, RunReport& report, StageTracker& stages)
+               ConstTensorView nonfinite, DensityReport density, RunReport& report,
+               StageTracker& stages)
       : runtime_(context.runtime()),
         plans_(plans),
         health_(context, nonfinite),
+        density_(std::move(density)),
         report_(report),
         stages_(stages) {}
 
   // The next step has been queued, on a CPU done.
-  void queued(const DensityTotals& density) {
-    const double calls = static_cast<double>(density.calls);
-    const StepReport step = {.seconds = 0.0,
-                             .sigma = plans_[next_].sigma,
-                             .sparse = density.sparse_calls > 0,
-                             .nominal_density = density.nominal / calls,
-                             .executed_density = density.executed / calls};
-    waiting_.push_back({step, health_.fetch(static_cast<std::int64_t>(next_))});
+  void queued() {
+    StepReport step;
+    step.sigma = plans_[next_].sigma;
+    const std::int64_t index = static_cast<std::int64_t>(next_);
+    density_.fetch(index);  // before the ticket, which then covers it
+    waiting_.push_back({std::move(step), health_.fetch(index)});
     ++next_;
     if (runtime_ == nullptr || waiting_.size() > 1) finish_first();
   }
@@ -51,12 +52,13 @@ class StepReporter {
 
   void finish_first() {
     if (runtime_ != nullptr) runtime_->wait(waiting_.front().ticket);
-    health_.check(static_cast<std::int64_t>(report_.steps.size()),
-                  static_cast<std::int64_t>(plans_.size()));
+    const std::int64_t index = static_cast<std::int64_t>(report_.steps.size());
+    health_.check(index, static_cast<std::int64_t>(plans_.size()));
+    density_.write(index, waiting_.front().report);
     const Clock::time_point now = Clock::now();
     waiting_.front().report.seconds = std::chrono::duration<double>(now - last_).count();
     last_ = now;
-    report_.steps.push_back(waiting_.front().report);
+    report_.steps.push_back(std::move(waiting_.front().report));
     waiting_.pop_front();
     stages_.advance(static_cast<std::int64_t>(report_.steps.size()));
   }
@@ -64,6 +66,7 @@ class StepReporter {
   DeviceRuntime* runtime_;
   const std::vector<scheduler::StepPlan>& plans_;
   LayerHealth health_;
+  DensityReport density_;
   RunReport& report_;
   StageTracker& stages_;
   std::size_t next_ = 0;

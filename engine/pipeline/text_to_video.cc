@@ -92,6 +92,7 @@ struct TextToVideo::Impl {
       : context(the_context),
         streamed_blocks(options.streamed_blocks),
         decode_split(options.decode_split),
+        report_density(options.report_density),
         ops(kernels::make_ops(the_context)),
         config(read_model_config(directory)),
         tokenizer(directory / "tokenizer",
@@ -123,6 +124,7 @@ struct TextToVideo::Impl {
   Context& context;
   std::int64_t streamed_blocks;
   DecodeSplit decode_split;
+  bool report_density;
   std::unique_ptr<kernels::Ops> ops;
   ModelConfig config;
   Tokenizer tokenizer;
@@ -201,12 +203,13 @@ void TextToVideo::Impl::denoise(const VideoRequest& request, const Dit& dit,
   const std::vector<scheduler::StepPlan> plans =
       scheduler::plan_steps(request.solver, request.num_steps, request.shift);
   DenoiseLoop loop(*ops, latent.shape(), plans);
-  StepReporter reporter(context, plans, model.nonfinite(), report, stages);
+  StepReporter reporter(context, plans, model.nonfinite(),
+                        DensityReport(context, model.density(), report_density), report, stages);
   const auto velocity = [&](std::int64_t step, const scheduler::StepPlan& plan,
                             ConstTensorView sample, TensorView out) {
     model(*ops, sample, plan.timestep, {.step = step, .num_steps = request.num_steps}, out);
   };
-  const auto step_done = [&](std::int64_t, ConstTensorView) { reporter.queued(model.density()); };
+  const auto step_done = [&](std::int64_t, ConstTensorView) { reporter.queued(); };
   loop.run(*ops, velocity, latent, step_done);
   reporter.finish();
   stages.end();

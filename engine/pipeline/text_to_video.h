@@ -46,12 +46,21 @@ struct StageReport {
   std::size_t loaded_bytes = 0;
 };
 
+// A sparse layer of a step: means over its forwards, for each head.
+struct LayerDensity {
+  std::int64_t layer = 0;
+  std::vector<double> nominal, executed;
+};
+
 struct StepReport {
   double seconds = 0.0;
   double sigma = 0.0;
   bool sparse = false;
-  double nominal_density = 1.0;  // mean over layers
+  // Means over forwards, layers and heads. NaN for a sparse step whose density was not asked for
+  // (PipelineOptions::report_density).
+  double nominal_density = 1.0;
   double executed_density = 1.0;
+  std::vector<LayerDensity> layers;  // the sparse ones, likewise
 };
 
 struct RunReport {
@@ -72,6 +81,8 @@ struct PipelineOptions {
   // Blocks of the transformer that stay in host memory (block_stream.h); on a GPU only.
   std::int64_t streamed_blocks = 0;
   DecodeSplit decode_split{};
+  // The density of sparse steps is in the report; on a GPU it is fetched after each of them.
+  bool report_density = false;
 };
 
 class TextToVideo {

@@ -37,6 +37,12 @@ class Context {
   Device device() const { return options_.device; }
   int num_threads() const { return options_.num_threads; }
   DType compute_dtype() const { return options_.compute_dtype; }
+  // The type of queries and keys once they are normed, which bounds them: where the rest is BF16
+  // they are F16, whose steps are 8 times finer. No other rounding of a forward turns a clip as
+  // much.
+  DType score_dtype() const {
+    return compute_dtype() == DType::kBF16 ? DType::kF16 : compute_dtype();
+  }
   const ContextOptions& options() const { return options_; }
   DeviceRuntime* runtime() { return runtime_.get(); }  // null on the CPU
   Allocator& allocator() { return *allocator_; }       // memory of device()

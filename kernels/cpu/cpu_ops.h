@@ -37,6 +37,7 @@ class CpuOps final : public Ops {
   void do_count_nonfinite(ConstTensorView x, TensorView counter) override;
 
   // kernels/cpu/psa/cpu_ops_psa.cc
+  PyramidFormat do_pyramid_format(DType keys) const override;
   void do_build_pyramid(const BuildPyramidArgs& args) override;
   void do_select_blocks(const SelectBlocksArgs& args) override;
   void do_sparse_attention(const SparseAttentionArgs& args) override;

@@ -6,6 +6,8 @@
 #include "kernels/cuda/linear.h"
 #include "kernels/cuda/nonfinite.h"
 #include "kernels/cuda/norm.h"
+#include "kernels/cuda/psa/psa_kernels.h"
+#include "kernels/cuda/psa/sparse_attention/sparse_attention.h"
 #include "kernels/cuda/rearrange.h"
 #include "kernels/psa/psa_args.h"
 
@@ -73,20 +75,19 @@ void CudaOps::do_count_nonfinite(ConstTensorView x, TensorView counter) {
   cuda::count_nonfinite(runtime_, x, counter);
 }
 
-namespace {
-
-[[noreturn]] void refuse_sparse_attention() {
-  throw Error(ErrorCode::kUnsupported,
-              "pyramid sparse attention runs on the CPU only so far; use --attention dense or "
-              "--device cpu");
+// Level 1 is read where k and v lie.
+PyramidFormat CudaOps::do_pyramid_format(DType keys) const {
+  return {.finest_level = 2, .dtype = keys};
 }
 
-}  // namespace
+void CudaOps::do_build_pyramid(const BuildPyramidArgs& args) { cuda::pool_pyramid(runtime_, args); }
 
-void CudaOps::do_build_pyramid(const BuildPyramidArgs&) { refuse_sparse_attention(); }
+void CudaOps::do_select_blocks(const SelectBlocksArgs& args) {
+  cuda::select_blocks(runtime_, context().workspace(), args);
+}
 
-void CudaOps::do_select_blocks(const SelectBlocksArgs&) { refuse_sparse_attention(); }
-
-void CudaOps::do_sparse_attention(const SparseAttentionArgs&) { refuse_sparse_attention(); }
+void CudaOps::do_sparse_attention(const SparseAttentionArgs& args) {
+  cuda::sparse_attention(runtime_, context().workspace(), args);
+}
 
 }  // namespace psagen::kernels

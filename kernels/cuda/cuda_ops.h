@@ -40,6 +40,7 @@ class CudaOps final : public Ops {
   void do_to_rgb8(const ToRgb8Args& args) override;
   void do_count_nonfinite(ConstTensorView x, TensorView counter) override;
 
+  PyramidFormat do_pyramid_format(DType keys) const override;
   void do_build_pyramid(const BuildPyramidArgs& args) override;
   void do_select_blocks(const SelectBlocksArgs& args) override;
   void do_sparse_attention(const SparseAttentionArgs& args) override;

@@ -30,6 +30,10 @@ class PlanOps final : public Ops {
   void do_copy(ConstTensorView x, TensorView y) override;
   void do_to_rgb8(const ToRgb8Args&) override {}
   void do_count_nonfinite(ConstTensorView, TensorView) override {}
+  // As the CUDA back end keeps it.
+  PyramidFormat do_pyramid_format(DType keys) const override {
+    return {.finest_level = 2, .dtype = keys};
+  }
   void do_build_pyramid(const BuildPyramidArgs&) override {}
   void do_select_blocks(const SelectBlocksArgs&) override {}
   void do_sparse_attention(const SparseAttentionArgs&) override {}

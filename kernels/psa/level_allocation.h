@@ -5,25 +5,13 @@
 // rounded to what its kernel can merge into a tile.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <span>
 
+#include "kernels/psa/allocation_rule.h"
 #include "kernels/psa/psa_params.h"
 
 namespace psagen::kernels {
-
-// Positions in the descending order of importance: level kPsaLevels[i] takes [end[i - 1], end[i]).
-using LevelEnds = std::array<std::int64_t, 4>;
-
-// What the official code does and ours does not; only for comparing against its documented results.
-struct OfficialRounding {
-  // The number of blocks of a level is rounded to a multiple of this (official: a_l).
-  std::array<int, 4> merged_blocks = {1, 1, 1, 1};
-  // Without these two the rule is that of the paper's code before its repairs.
-  bool min_full = true;
-  bool best_block_full = true;
-};
 
 // a_l = ceil(l / (key_block / tile)) for the official kernel's tile of 32 columns.
 OfficialRounding official_rounding(int key_block);

@@ -1,6 +1,7 @@
 // The public side of the pyramid sparse attention ops: check once, time, forward.
 #include "kernels/core/error.h"
 #include "kernels/ops.h"
+#include "kernels/psa/block_levels.h"
 #include "kernels/psa/psa_args.h"
 #include "kernels/psa/pyramid_sparse_attention.h"
 
@@ -9,13 +10,6 @@ namespace {
 
 constexpr std::int64_t kMaxHeadDim = 256;
 
-void check_heads(const char* op, const char* name, ConstTensorView x, const Shape& wanted) {
-  PSAGEN_CHECK(x && x.shape() == wanted, ErrorCode::kInternal, op, ": ", name, " is ", x.shape(),
-               ", wanted ", wanted);
-  PSAGEN_CHECK(x.dtype() == DType::kF32 && x.stride(-1) == 1, ErrorCode::kInternal, op, ": ", name,
-               " must be F32 with a unit-stride last dimension");
-}
-
 void check_dense(const char* op, const char* name, ConstTensorView x, DType dtype,
                  const Shape& wanted) {
   PSAGEN_CHECK(x && x.shape() == wanted && x.dtype() == dtype && x.is_contiguous(),
@@ -23,75 +17,122 @@ void check_dense(const char* op, const char* name, ConstTensorView x, DType dtyp
                ", wanted contiguous ", dtype_name(dtype), " ", wanted);
 }
 
-// heads: [B, L, N, D]
-void check_pyramid(const char* op, const Pyramid& pyramid, const Shape& heads) {
-  PSAGEN_CHECK(heads.rank() == 4 && heads[1] > 0, ErrorCode::kInternal, op,
-               ": wanted [B, L, N, D] with tokens, found ", heads);
-  PSAGEN_CHECK(heads[3] % 8 == 0 && heads[3] <= kMaxHeadDim, ErrorCode::kUnsupported, op,
-               ": head dim ", heads[3], "; it must be a multiple of 8 up to ", kMaxHeadDim);
-  const PyramidShape& shape = pyramid.shape;
-  PSAGEN_CHECK(shape.num_tokens == heads[1] &&
-                   (shape.key_block == 32 || shape.key_block == 64 || shape.key_block == 128),
-               ErrorCode::kInternal, op, ": a pyramid of ", shape.num_tokens,
-               " tokens in blocks of ", shape.key_block, " does not fit a sequence of ", heads[1]);
-  const Shape rows = {heads[0], heads[2], shape.total_rows(), heads[3]};
-  check_dense(op, "pyramid keys", pyramid.keys, DType::kF32, rows);
-  check_dense(op, "pyramid values", pyramid.values, DType::kF32, rows);
-  check_dense(op, "pyramid log2 weight", pyramid.log2_weight, DType::kF32, {shape.total_rows()});
-  if (pyramid.level_caps)
-    check_dense(op, "pyramid level caps", pyramid.level_caps, DType::kU8,
-                {heads[0], heads[2], shape.key_blocks()});
-}
+// The tensors of one call around q or k, which is [B, L, N, D].
+class PsaChecks {
+ public:
+  PsaChecks(const char* op, ConstTensorView heads)
+      : op_(op), heads_(heads.shape()), dtype_(heads.dtype()) {
+    PSAGEN_CHECK(heads_.rank() == 4 && heads_[1] > 0, ErrorCode::kInternal, op,
+                 ": wanted [B, L, N, D] with tokens, found ", heads_);
+    PSAGEN_CHECK(heads_[3] % 8 == 0 && heads_[3] <= kMaxHeadDim, ErrorCode::kUnsupported, op,
+                 ": head dim ", heads_[3], "; it must be a multiple of 8 up to ", kMaxHeadDim);
+  }
 
-void check_mask(const char* op, const BlockMask* mask, const Pyramid& pyramid, const Shape& heads,
-                int query_block) {
-  const std::int64_t query_blocks = (heads[1] + query_block - 1) / query_block;
-  PSAGEN_CHECK(mask != nullptr && mask->batch() == heads[0] && mask->heads() == heads[2] &&
-                   mask->query_blocks() == query_blocks &&
-                   mask->key_blocks() == pyramid.shape.key_blocks(),
-               ErrorCode::kInternal, op, ": the block mask does not fit ", query_blocks,
-               " query blocks and ", pyramid.shape.key_blocks(), " key blocks");
-}
+  // q and k are of one type, v and out of one that may be another.
+  void heads(const char* name, ConstTensorView x) const { heads(name, x, dtype_); }
+  void heads(const char* name, ConstTensorView x, DType dtype) const {
+    PSAGEN_CHECK(x && x.shape() == heads_, ErrorCode::kInternal, op_, ": ", name, " is ", x.shape(),
+                 ", wanted ", heads_);
+    PSAGEN_CHECK(x.dtype() == dtype && x.stride(-1) == 1, ErrorCode::kInternal, op_, ": ", name,
+                 " is ", dtype_name(x.dtype()), " with a stride of ", x.stride(-1),
+                 " in its last dimension, wanted ", dtype_name(dtype), " and 1");
+  }
+
+  // Both back ends keep the means of keys in the type of the keys, and so of values.
+  void pyramid(const Pyramid& pyramid, const PyramidFormat& format) const {
+    PSAGEN_CHECK(dtype_ == format.dtype, ErrorCode::kInternal, op_, ": q and k are ",
+                 dtype_name(dtype_), ", wanted ", dtype_name(format.dtype));
+    const PyramidShape& shape = pyramid.shape;
+    PSAGEN_CHECK(shape.num_tokens == heads_[1] &&
+                     (shape.key_block == 32 || shape.key_block == 64 || shape.key_block == 128),
+                 ErrorCode::kInternal, op_, ": a pyramid of ", shape.num_tokens,
+                 " tokens in blocks of ", shape.key_block, " does not fit a sequence of ",
+                 heads_[1]);
+    PSAGEN_CHECK(shape.key_blocks() <= kMaxKeyBlocks, ErrorCode::kUnsupported, op_,
+                 ": a sequence of ", shape.key_blocks(), " key blocks is too long; at most ",
+                 kMaxKeyBlocks, " are possible");
+    PSAGEN_CHECK(shape.finest_level == format.finest_level, ErrorCode::kInternal, op_,
+                 ": the pyramid's finest level is ", shape.finest_level, ", wanted ",
+                 format.finest_level);
+    const Shape rows = {heads_[0], heads_[2], shape.total_rows(), heads_[3]};
+    check_dense(op_, "pyramid keys", pyramid.keys, format.dtype, rows);
+    check_dense(op_, "pyramid values", pyramid.values, pyramid.values.dtype(), rows);
+    check_dense(op_, "pyramid log2 weight", pyramid.log2_weight, DType::kF32, {shape.total_rows()});
+    if (pyramid.level_caps)
+      check_dense(op_, "pyramid level caps", pyramid.level_caps, DType::kU8,
+                  {heads_[0], heads_[2], shape.key_blocks()});
+  }
+
+  // One number, or `last` of them, for each (batch, head, query block).
+  Shape rows(std::int64_t query_block, std::int64_t last) const {
+    return {heads_[0], heads_[2], (heads_[1] + query_block - 1) / query_block, last};
+  }
+  void order(ConstTensorView x, std::int64_t query_block) const {
+    if (x) check_dense(op_, "order", x, DType::kI32, {rows(query_block, 1).num_elements()});
+  }
+  void density(const char* name, ConstTensorView x) const {
+    if (x) check_dense(op_, name, x, DType::kF32, {heads_[0], heads_[2]});
+  }
+  void dense(const char* name, ConstTensorView x, DType dtype, const Shape& wanted) const {
+    check_dense(op_, name, x, dtype, wanted);
+  }
+
+ private:
+  const char* op_;
+  const Shape heads_;
+  const DType dtype_;
+};
 
 }  // namespace
 
+PyramidFormat Ops::pyramid_format(DType keys) const { return do_pyramid_format(keys); }
+
 void Ops::build_pyramid(const BuildPyramidArgs& args) {
-  check_pyramid("build_pyramid", args.pyramid, args.k.shape());
-  check_heads("build_pyramid", "k", args.k, args.k.shape());
-  check_heads("build_pyramid", "v", args.v, args.k.shape());
+  const PsaChecks check("build_pyramid", args.k);
+  check.heads("k", args.k);
+  check.heads("v", args.v, args.pyramid.values.dtype());
+  check.pyramid(args.pyramid, pyramid_format(args.k.dtype()));
   const Profiler::Scope zone(context_.profiler(), Zone::kPyramidPool);
   do_build_pyramid(args);
 }
 
 void Ops::select_blocks(const SelectBlocksArgs& args) {
   validate(args.params);
-  check_pyramid("select_blocks", args.pyramid, args.q.shape());
-  check_heads("select_blocks", "q", args.q, args.q.shape());
-  check_heads("select_blocks", "k", args.k, args.q.shape());
-  check_mask("select_blocks", args.mask, args.pyramid, args.q.shape(), args.params.query_block);
+  const PsaChecks check("select_blocks", args.q);
+  const std::int64_t query_block = args.params.query_block;
+  const std::int64_t key_blocks = args.pyramid.shape.key_blocks();
+  check.heads("q", args.q);
+  check.heads("k", args.k);
+  check.pyramid(args.pyramid, pyramid_format(args.k.dtype()));
   PSAGEN_CHECK(args.params.key_block == args.pyramid.shape.key_block, ErrorCode::kInternal,
                "select_blocks: key_block ", args.params.key_block, " but the pyramid has ",
                args.pyramid.shape.key_block);
   PSAGEN_CHECK(!args.params.similarity_cap || args.pyramid.level_caps, ErrorCode::kInternal,
                "select_blocks: the similarity cap needs a pyramid with level caps");
   if (args.importance)
-    check_dense("select_blocks", "importance", args.importance, DType::kF32,
-                {args.mask->batch(), args.mask->heads(), args.mask->query_blocks(),
-                 args.mask->key_blocks()});
+    check.dense("importance", args.importance, DType::kF32, check.rows(query_block, key_blocks));
+  check.dense("levels", args.levels, DType::kU8, check.rows(query_block, key_blocks));
+  check.order(args.order, query_block);
+  check.density("nominal density", args.nominal_density);
   const Profiler::Scope zone(context_.profiler(), Zone::kBlockImportance);
   do_select_blocks(args);
 }
 
 void Ops::sparse_attention(const SparseAttentionArgs& args) {
-  const Shape& heads = args.q.shape();
-  check_pyramid("sparse_attention", args.pyramid, heads);
-  check_heads("sparse_attention", "q", args.q, heads);
-  check_heads("sparse_attention", "out", args.out, heads);
+  const PsaChecks check("sparse_attention", args.q);
+  check.heads("q", args.q);
+  check.heads("k", args.k);
+  check.heads("v", args.v, args.pyramid.values.dtype());
+  check.heads("out", args.out, args.v.dtype());
+  check.pyramid(args.pyramid, pyramid_format(args.k.dtype()));
   PSAGEN_CHECK(args.query_block > 0 && args.query_block <= 256, ErrorCode::kInternal,
                "sparse_attention: query blocks of ", args.query_block, " tokens");
-  check_mask("sparse_attention", args.mask, args.pyramid, heads, args.query_block);
-  if (args.lse)
-    check_dense("sparse_attention", "lse", args.lse, DType::kF32, {heads[0], heads[2], heads[1]});
+  check.dense("levels", args.levels, DType::kU8,
+              check.rows(args.query_block, args.pyramid.shape.key_blocks()));
+  check.order(args.order, args.query_block);
+  const Shape& heads = args.q.shape();
+  if (args.lse) check.dense("lse", args.lse, DType::kF32, {heads[0], heads[2], heads[1]});
+  check.density("executed density", args.executed_density);
   const Profiler::Scope zone(context_.profiler(), Zone::kSparseAttention);
   do_sparse_attention(args);
 }

@@ -6,10 +6,16 @@
 #include <cstdint>
 
 #include "kernels/core/tensor.h"
-#include "kernels/psa/block_mask.h"
 #include "kernels/psa/psa_params.h"
 
 namespace psagen::kernels {
+
+// How a back end keeps a pyramid (Ops::pyramid_format). One that reads level 1 where the keys and
+// values already lie stores the coarser levels only.
+struct PyramidFormat {
+  int finest_level = 1;  // 1 or 2
+  DType dtype = DType::kF32;
+};
 
 // Rows of the pyramid of one head: level after level, key block after key block; a block of n
 // tokens has n / l rows at level l, row u the mean of its tokens [u l, u l + l). In the last block,
@@ -17,6 +23,7 @@ namespace psagen::kernels {
 struct PyramidShape {
   std::int64_t num_tokens = 0;
   int key_block = 128;
+  int finest_level = 1;  // levels below it are not stored
 
   std::int64_t key_blocks() const { return (num_tokens + key_block - 1) / key_block; }
   std::int64_t block_tokens(std::int64_t block) const {
@@ -25,24 +32,26 @@ struct PyramidShape {
   std::int64_t block_rows(std::int64_t block, int level) const {
     return (block_tokens(block) + level - 1) / level;
   }
-  // The first row of a block at level kPsaLevels[level_index].
+  // The first row of a block at level kPsaLevels[level_index], which must be stored.
   std::int64_t row_begin(int level_index, std::int64_t block) const {
     std::int64_t begin = 0;
     for (int i = 0; i < level_index; ++i)
-      begin += key_blocks() * (key_block / kPsaLevels[static_cast<std::size_t>(i)]);
+      if (const int level = kPsaLevels[static_cast<std::size_t>(i)]; level >= finest_level)
+        begin += key_blocks() * (key_block / level);
     return begin + block * (key_block / kPsaLevels[static_cast<std::size_t>(level_index)]);
   }
   std::int64_t total_rows() const { return row_begin(3, key_blocks()); }
 };
 
 // Means over the g tokens of each row, summed in float32 and rounded once. The rows of a block are
-// one piece of memory; the order of the numbers inside it is what the back end likes best
-// (kernels/cpu/psa/pyramid_layout.h).
+// one piece of memory; the order of the numbers inside it is what the back end likes best: packed
+// for the vector unit on the CPU (kernels/cpu/psa/pyramid_layout.h), plain rows on a GPU. Absent
+// rows are zeros.
 struct Pyramid {
   PyramidShape shape;
-  TensorView keys;         // [B, N, R, D] float32, R = shape.total_rows()
+  TensorView keys;         // [B, N, R, D] of the format's dtype, R = shape.total_rows()
   TensorView values;       // [B, N, R, D]
-  TensorView log2_weight;  // [R] log2 g; -inf where the row is absent
+  TensorView log2_weight;  // [R] float32: log2 g; -inf where the row is absent
   // The coarsest level (1, 2, 4, 8) at which the keys of each block still agree, optional:
   // similarity 2, 4, 8 = mean cosine of the first and last key of each group of 2, 4, 8.
   TensorView level_caps;  // [B, N, key blocks] U8
@@ -61,20 +70,28 @@ struct SelectBlocksArgs {
   Pyramid pyramid;    // of k
   double scale = 1.0;
   PsaParams params;
-  TensorView importance;      // [B, N, query blocks, key blocks] float32, optional: rows sum to 1
-  BlockMask* mask = nullptr;  // out; of the right size
+  TensorView importance;  // [B, N, query blocks, key blocks] float32, optional: rows sum to 1
+  TensorView levels;      // out: [B, N, query blocks, key blocks] U8 in {0, 1, 2, 4, 8}
+  TensorView order;       // out: [B * N * query blocks] I32, optional: the rows of `levels`, head
+                          // after head, inside a head the longest first (block_levels.h)
+  TensorView nominal_density;  // out: [B, N] float32, optional: share of dense work,
+                               // (n1 + n2/2 + n4/4 + n8/8) / key blocks, mean over the rows
 };
 
 struct SparseAttentionArgs {
-  ConstTensorView q;  // [B, L, N, D]
-  Pyramid pyramid;
-  const BlockMask* mask = nullptr;
+  ConstTensorView q;       // [B, L, N, D]
+  ConstTensorView k;       // [B, L, N, D]; level 1, where the pyramid does not store it
+  ConstTensorView v;       // [B, L, N, D]
+  Pyramid pyramid;         // of k and v
+  ConstTensorView levels;  // [B, N, query blocks, key blocks] U8
+  ConstTensorView order;   // [B * N * query blocks] I32, optional: in which order to work
   double scale = 1.0;
   int query_block = 128;
   TensorView out;  // [B, L, N, D]; zeros for a query block without key blocks
   TensorView lse;  // [B, N, L] float32, optional; -inf for a query block without key blocks
-  // Score columns computed, padding included, over those dense attention computes; optional.
-  double* executed_density = nullptr;
+  // out: [B, N] float32, optional: score columns computed, padding included, over those dense
+  // attention computes.
+  TensorView executed_density;
 };
 
 }  // namespace psagen::kernels

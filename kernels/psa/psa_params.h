@@ -20,6 +20,9 @@ enum class ImportanceEstimator {
   kSampled,          // the official code's random sampling of a quarter of the tokens, seeded here
 };
 
+// Queries averaged into one for kPooledLogSumExp.
+inline constexpr int kPooledQueries = 32;
+
 struct PsaParams {
   int query_block = 128;
   int key_block = 128;  // 128, 64 or 32
@@ -35,12 +38,6 @@ struct PsaParams {
   // to which the keys of a group point the same way. Cosine thresholds of levels 2, 4, 8.
   bool similarity_cap = false;
   std::array<double, 3> similarity_thresholds = {0.70, 0.65, 0.60};
-};
-
-// What a call of pyramid sparse attention did; densities are shares of dense work.
-struct PsaStats {
-  double nominal_density = 0.0;   // mean over rows of (n1 + n2/2 + n4/4 + n8/8) / key blocks
-  double executed_density = 0.0;  // score columns really computed / dense columns
 };
 
 }  // namespace psagen::kernels

@@ -9,7 +9,7 @@
 // row divided by its sum.
 //
 // As in attention, a lane is a query. One task is as many query blocks of one head as fill 32
-// lanes, against all key blocks; it ends with their rows of the block mask.
+// lanes, against all key blocks; it ends with their rows of block levels.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -23,16 +23,16 @@
 #include "kernels/cpu/psa/block_scores.h"
 #include "kernels/cpu/psa/psa_kernels.h"
 #include "kernels/cpu/psa/pyramid_layout.h"
+#include "kernels/psa/block_levels.h"
 #include "kernels/psa/level_allocation.h"
 #include "kernels/psa/sampling.h"
 
 namespace psagen::kernels::cpu {
 namespace {
 
-constexpr int kCoarsest = 3;                 // index of level 8
-constexpr std::int64_t kPooledQueries = 32;  // queries averaged into one
-constexpr std::int64_t kTaskLanes = 32;      // aimed at
-constexpr std::int64_t kMaxLanes = 64;       // 256 / 4 sampled queries
+constexpr int kCoarsest = 3;             // index of level 8
+constexpr std::int64_t kTaskLanes = 32;  // aimed at
+constexpr std::int64_t kMaxLanes = 64;   // 256 / 4 sampled queries
 
 // Mean of all keys of a head, from its level-8 rows.
 void mean_key(const HeadPyramid& head, float* mean) {
@@ -121,7 +121,6 @@ struct Scratch {
         block_scores(memory.take<float>(static_cast<std::size_t>(key_blocks * kMaxLanes))) {
     const std::size_t blocks = static_cast<std::size_t>(key_blocks);
     importance = {memory.take<float>(blocks), blocks};
-    levels = {memory.take<std::uint8_t>(blocks), blocks};
     allocation = {{memory.take<std::int32_t>(blocks), blocks},
                   {memory.take<double>(blocks), blocks},
                   {memory.take<double>(blocks), blocks}};
@@ -131,7 +130,6 @@ struct Scratch {
   float* panels;        // the same as lanes
   float* block_scores;  // [key block][kMaxLanes]
   std::span<float> importance;
-  std::span<std::uint8_t> levels;
   LevelAllocationScratch allocation;
 };
 
@@ -155,8 +153,7 @@ class BlockSelector {
   }
 
   void run(Context& context) {
-    const std::int64_t tasks =
-        (args_.mask->query_blocks() + blocks_per_task_ - 1) / blocks_per_task_;
+    const std::int64_t tasks = (args_.levels.dim(2) + blocks_per_task_ - 1) / blocks_per_task_;
     parallel_for(context, args_.q.dim(0) * heads_ * tasks, 1, [&](std::int64_t task, std::int64_t) {
       select(task / tasks, task % tasks * blocks_per_task_,
              scratch_[static_cast<std::size_t>(thread_index())]);
@@ -221,7 +218,7 @@ class BlockSelector {
 
   // Query blocks from `first` on, as many as belong to the task.
   void select(std::int64_t head, std::int64_t first, Scratch& scratch) const {
-    const std::int64_t end = std::min(first + blocks_per_task_, args_.mask->query_blocks());
+    const std::int64_t end = std::min(first + blocks_per_task_, args_.levels.dim(2));
     std::int64_t lanes = 0;
     for (std::int64_t block = first; block < end; ++block) {
       const std::int64_t token = block * query_block_;
@@ -239,7 +236,7 @@ class BlockSelector {
     for (std::int64_t block = first; block < end; ++block) {
       const std::int64_t lane = (block - first) * lanes_per_block_;
       if (sampled_)
-        sampled_row(scratch.block_scores, lanes, scratch.importance);
+        sampled_row(scratch.block_scores + lane, lanes_per_block_, scratch.importance);
       else
         pooled_row(scratch.block_scores, lane, std::min(lanes_per_block_, lanes - lane),
                    scratch.importance);
@@ -249,7 +246,7 @@ class BlockSelector {
   }
 
   void allocate(std::int64_t head, std::int64_t query_block, Scratch& scratch) const {
-    const std::int64_t row = head * args_.mask->query_blocks() + query_block;
+    const std::int64_t row = head * args_.levels.dim(2) + query_block;
     const std::int64_t key_blocks = shape_.key_blocks();
     if (args_.importance)
       std::copy(scratch.importance.begin(), scratch.importance.end(),
@@ -258,8 +255,9 @@ class BlockSelector {
     if (args_.params.similarity_cap)
       caps = {args_.pyramid.level_caps.data<std::uint8_t>() + head * key_blocks,
               static_cast<std::size_t>(key_blocks)};
-    allocate_levels(scratch.importance, caps, args_.params, scratch.allocation, scratch.levels);
-    args_.mask->set_row(row, scratch.levels);
+    allocate_levels(scratch.importance, caps, args_.params, scratch.allocation,
+                    {args_.levels.data<std::uint8_t>() + row * key_blocks,
+                     static_cast<std::size_t>(key_blocks)});
   }
 
   const SelectBlocksArgs& args_;
@@ -280,6 +278,20 @@ class BlockSelector {
 void select_by_importance(Context& context, const SelectBlocksArgs& args) {
   Workspace::Scope memory(context.workspace());
   BlockSelector(context, args, memory).run(context);
+  const std::span<const std::uint8_t> levels(args.levels.data<std::uint8_t>(),
+                                             args.levels.num_bytes());
+  if (args.order) {
+    const std::size_t rows = static_cast<std::size_t>(args.order.num_elements());
+    longest_first(levels, args.pyramid.shape, args.levels.dim(2),
+                  {memory.take<std::int64_t>(rows), rows}, {args.order.data<std::int32_t>(), rows});
+  }
+  if (args.nominal_density) {
+    float* density = args.nominal_density.data<float>();
+    const std::size_t heads = static_cast<std::size_t>(args.nominal_density.num_elements());
+    const std::size_t size = levels.size() / heads;
+    for (std::size_t head = 0; head < heads; ++head)
+      density[head] = static_cast<float>(nominal_density(levels.subspan(head * size, size)));
+  }
 }
 
 }  // namespace psagen::kernels::cpu

@@ -3,6 +3,10 @@
 
 namespace psagen::kernels {
 
+PyramidFormat CpuOps::do_pyramid_format(DType) const {
+  return {.finest_level = 1, .dtype = DType::kF32};
+}
+
 void CpuOps::do_build_pyramid(const BuildPyramidArgs& args) { cpu::pool_pyramid(context(), args); }
 
 void CpuOps::do_select_blocks(const SelectBlocksArgs& args) {

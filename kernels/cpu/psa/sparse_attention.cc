@@ -1,13 +1,14 @@
-// Attention of each query block over the key blocks its row of the block mask lists, each at its
+// Attention of each query block over the key blocks that its row of block levels keeps, each at its
 // level (spec psa.md 1.2): a pooled row of g tokens has ln g added to its score. Blocks lie in the
 // pyramid in the form the attention tile reads, so a tile is a list of pieces, of any levels, up to
 // 128 columns together; nothing is copied but blocks of four rows, which are joined in pairs.
 //
-// One task is one query block of one head. The longest tasks start first; tasks share nothing, so
-// the result does not depend on the number of threads.
+// One task is one query block of one head, in the caller's order or with the longest of each head
+// first; tasks share nothing, so the result does not depend on the number of threads.
 #include <algorithm>
 #include <cstdint>
 #include <limits>
+#include <numeric>
 #include <vector>
 
 #include "kernels/cpu/attention_layout.h"
@@ -15,6 +16,7 @@
 #include "kernels/cpu/psa/psa_kernels.h"
 #include "kernels/cpu/psa/pyramid_layout.h"
 #include "kernels/cpu/psa/sparse_task.h"
+#include "kernels/psa/block_levels.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/psa/sparse_attention.cc"
@@ -116,8 +118,8 @@ class TileWriter {
   std::int64_t columns_ = 0;
 };
 
-void attend_query_block(const HeadPyramid& head, const BlockMask& mask, std::int64_t row,
-                        const QueryBlock& block, const SparseScratch& scratch) {
+void attend_query_block(const HeadPyramid& head, const LevelLists& lists, const QueryBlock& block,
+                        const SparseScratch& scratch) {
   const std::int64_t lanes = panel_queries();
   const std::int64_t panels = (block.count + lanes - 1) / lanes;
   for (std::int64_t i = 0; i < panels; ++i) {
@@ -128,7 +130,8 @@ void attend_query_block(const HeadPyramid& head, const BlockMask& mask, std::int
     reset_panel(head.depth, panel);
   }
   TileWriter writer(head, scratch, panels);
-  for (int level = 0; level < 4; ++level) writer.add_level(level, mask.blocks(row, level));
+  for (int level = 0; level < 4; ++level)
+    writer.add_level(level, lists.blocks[static_cast<std::size_t>(level)]);
   writer.flush();
   for (std::int64_t i = 0; i < panels; ++i)
     finish_panel(TileWriter::panel(scratch, head.depth, i), head.depth,
@@ -146,29 +149,22 @@ namespace {
 
 HWY_EXPORT(attend_query_block);
 
-// Score columns computed for a row of the mask: its rows, in whole groups.
-std::int64_t columns_of_row(const BlockMask& mask, std::int64_t row, const PyramidShape& shape) {
+// Score columns computed for a row of levels: its rows of keys, in whole groups.
+std::int64_t computed_columns(const LevelLists& lists, const PyramidShape& shape) {
   std::int64_t columns = 0;
-  for (int i = 0; i < 4; ++i) {
-    const int level = kPsaLevels[static_cast<std::size_t>(i)];
-    const std::int64_t count = mask.count(row, i);
+  for (std::size_t i = 0; i < kPsaLevels.size(); ++i) {
+    const std::span<const std::uint16_t> blocks = lists.blocks[i];
+    const std::int64_t count = static_cast<std::int64_t>(blocks.size());
+    const std::int64_t rows = shape.key_block / kPsaLevels[i];
     if (count == 0) continue;
-    if (shape.key_block / level < kTileGroup) {
-      columns += round_up_to_group(count * (shape.key_block / level));
-      continue;
-    }
-    // Only the last block of the sequence can be part-filled, and lists are ascending.
-    const std::int64_t last = mask.blocks(row, i).back();
-    columns +=
-        (count - 1) * (shape.key_block / level) + round_up_to_group(shape.block_rows(last, level));
+    if (rows < kTileGroup)
+      columns += round_up_to_group(count * rows);
+    else  // only the last block of the sequence can be part-filled, and lists are ascending
+      columns +=
+          (count - 1) * rows + round_up_to_group(shape.block_rows(blocks.back(), kPsaLevels[i]));
   }
   return columns;
 }
-
-struct Task {
-  std::int64_t columns;
-  std::int64_t row;
-};
 
 QueryBlock query_block_of(const SparseAttentionArgs& args, std::int64_t batch, std::int64_t head,
                           std::int64_t index) {
@@ -191,37 +187,49 @@ QueryBlock query_block_of(const SparseAttentionArgs& args, std::int64_t batch, s
 }  // namespace
 
 void attend_sparse(Context& context, const SparseAttentionArgs& args) {
-  const BlockMask& mask = *args.mask;
-  const std::int64_t num_tasks = mask.num_rows();
+  const PyramidShape& shape = args.pyramid.shape;
+  const std::int64_t heads = args.levels.dim(1), query_blocks = args.levels.dim(2);
+  const std::size_t key_blocks = static_cast<std::size_t>(args.levels.dim(3));
+  const std::size_t num_rows = static_cast<std::size_t>(args.levels.dim(0) * heads * query_blocks);
+  const std::span<const std::uint8_t> levels(args.levels.data<std::uint8_t>(),
+                                             args.levels.num_bytes());
   Workspace::Scope memory(context.workspace());
   std::vector<SparseScratch> scratch;
   scratch.reserve(static_cast<std::size_t>(context.num_threads()));
   for (int i = 0; i < context.num_threads(); ++i)
-    scratch.emplace_back(memory, args.query_block, args.q.dim(3));
-
-  Task* tasks = memory.take<Task>(static_cast<std::size_t>(num_tasks));
-  std::int64_t columns = 0;
-  for (std::int64_t row = 0; row < num_tasks; ++row) {
-    tasks[row] = {columns_of_row(mask, row, args.pyramid.shape), row};
-    columns += tasks[row].columns;
+    scratch.emplace_back(memory, args.query_block, args.q.dim(3), key_blocks);
+  std::int64_t* columns = memory.take<std::int64_t>(num_rows);
+  const std::int32_t* order = nullptr;
+  if (args.order) {
+    order = args.order.data<std::int32_t>();
+  } else {
+    std::int32_t* own = memory.take<std::int32_t>(num_rows);
+    longest_first(levels, shape, query_blocks, {columns, num_rows}, {own, num_rows});
+    order = own;
   }
-  // Heads stay together among equals: their keys and values are then shared in the cache.
-  std::sort(tasks, tasks + num_tasks, [](const Task& a, const Task& b) {
-    return a.columns != b.columns ? a.columns > b.columns : a.row < b.row;
-  });
-  if (args.executed_density != nullptr)
-    *args.executed_density = static_cast<double>(columns) /
-                             static_cast<double>(num_tasks * args.pyramid.shape.num_tokens);
 
-  parallel_for(context, num_tasks, 1, [&](std::int64_t task, std::int64_t) {
-    const std::int64_t row = tasks[task].row;
-    const std::int64_t head = row / mask.query_blocks() % mask.heads();
-    const std::int64_t batch = row / mask.query_blocks() / mask.heads();
-    HWY_DYNAMIC_DISPATCH(attend_query_block)
-    (HeadPyramid(args.pyramid, batch, head), mask, row,
-     query_block_of(args, batch, head, row % mask.query_blocks()),
-     scratch[static_cast<std::size_t>(thread_index())]);
-  });
+  parallel_for(
+      context, static_cast<std::int64_t>(num_rows), 1, [&](std::int64_t task, std::int64_t) {
+        const std::int64_t row = order[task];
+        const std::int64_t head = row / query_blocks % heads;
+        const std::int64_t batch = row / query_blocks / heads;
+        const SparseScratch& mine = scratch[static_cast<std::size_t>(thread_index())];
+        const LevelLists lists = sort_by_level(
+            levels.subspan(static_cast<std::size_t>(row) * key_blocks, key_blocks), mine.blocks);
+        columns[row] = computed_columns(lists, shape);
+        HWY_DYNAMIC_DISPATCH(attend_query_block)
+        (HeadPyramid(args.pyramid, batch, head), lists,
+         query_block_of(args, batch, head, row % query_blocks), mine);
+      });
+
+  if (!args.executed_density) return;
+  float* density = args.executed_density.data<float>();
+  for (std::int64_t head = 0; head < args.executed_density.num_elements(); ++head) {
+    const std::int64_t* begin = columns + head * query_blocks;
+    const std::int64_t computed = std::accumulate(begin, begin + query_blocks, std::int64_t{0});
+    density[head] = static_cast<float>(static_cast<double>(computed) /
+                                       static_cast<double>(query_blocks * shape.num_tokens));
+  }
 }
 
 }  // namespace psagen::kernels::cpu

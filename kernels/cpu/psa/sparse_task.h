@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "kernels/core/allocator.h"
 #include "kernels/cpu/attention_layout.h"
@@ -13,7 +14,8 @@ inline constexpr std::int64_t kMaxPieces = kTileColumns / kTileGroup;
 
 // Memory of one thread.
 struct SparseScratch {
-  SparseScratch(Workspace::Scope& memory, std::int64_t queries, std::int64_t depth) {
+  SparseScratch(Workspace::Scope& memory, std::int64_t queries, std::int64_t depth,
+                std::size_t key_blocks) {
     // Panels are as wide as the target makes them; rounding up covers them all.
     const std::int64_t lanes =
         (queries + kMaxPanelQueries - 1) / kMaxPanelQueries * kMaxPanelQueries;
@@ -26,6 +28,7 @@ struct SparseScratch {
     joined_keys = memory.take<float>(tile_values);
     joined_values = memory.take<float>(tile_values);
     joined_weight = memory.take<float>(kTileColumns);
+    blocks = {memory.take<std::uint16_t>(key_blocks), key_blocks};
   }
 
   AttentionPanel panels;  // all panels of a query block, one after the other
@@ -33,6 +36,7 @@ struct SparseScratch {
   float* joined_keys;  // groups of eight rows made of two blocks of four
   float* joined_values;
   float* joined_weight;
+  std::span<std::uint16_t> blocks;  // the row of levels as lists
 };
 
 struct QueryBlock {

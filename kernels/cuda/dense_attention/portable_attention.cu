@@ -10,11 +10,10 @@ HeadStrides head_strides(const ConstTensorView& view) {
   return {view.stride(0), view.stride(1), view.stride(2)};
 }
 
-template <typename Traits>
-void launch(
-    CudaRuntime& runtime,
-    const PortableParams<typename Traits::ScoreElement, typename Traits::Element>& params) {
-  const auto kernel = portable_attention_kernel<Traits>;
+template <typename Traits, bool kKeyWeights>
+void launch(CudaRuntime& runtime,
+            const PortableParams<typename Traits::ScoreElement, typename Traits::Element>& params) {
+  const auto kernel = portable_attention_kernel<Traits, DenseRows<Traits, kKeyWeights>>;
   PSAGEN_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                    Traits::kSharedBytes));
   kernel<<<params.problem.jobs, Traits::kThreads, Traits::kSharedBytes, runtime.stream()>>>(params);
@@ -24,8 +23,8 @@ void launch(
 template <typename S, typename T, int kHeadDim>
 void launch(CudaRuntime& runtime, const PortableParams<S, T>& params) {
   if (params.problem.log_weight != nullptr)
-    return launch<PortableTraits<S, T, kHeadDim, true>>(runtime, params);
-  launch<PortableTraits<S, T, kHeadDim, false>>(runtime, params);
+    return launch<PortableTraits<S, T, kHeadDim, 64>, true>(runtime, params);
+  launch<PortableTraits<S, T, kHeadDim, kHeadDim == 64 ? 128 : 64>, false>(runtime, params);
 }
 
 template <typename S, typename T>
@@ -46,9 +45,8 @@ void launch_of_types(CudaRuntime& runtime, const AttentionArgs& args) {
 }  // namespace
 
 void portable_attention(CudaRuntime& runtime, const AttentionArgs& args) {
-  for_fused_types(args, [&]<typename S, typename T>(S, T) {
-    launch_of_types<S, T>(runtime, args);
-  });
+  for_fused_types(args,
+                  [&]<typename S, typename T>(S, T) { launch_of_types<S, T>(runtime, args); });
 }
 
 }  // namespace psagen::kernels::cuda

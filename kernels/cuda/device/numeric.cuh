@@ -118,4 +118,13 @@ decltype(auto) with_real_type(DType dtype, Function&& f) {
   }
 }
 
+// f(S{}, T{}): the types of queries and keys, and of values: one type, or F16 and BF16.
+template <typename Function>
+void with_real_types(DType scored, DType summed, Function&& f) {
+  if (scored == DType::kF16 && summed == DType::kBF16) return f(__half{}, __nv_bfloat16{});
+  PSAGEN_CHECK(scored == summed, ErrorCode::kUnsupported, "no kernel for queries and keys in ",
+               dtype_name(scored), " and values in ", dtype_name(summed));
+  with_real_type(scored, [&](auto type) { f(type, type); });
+}
+
 }  // namespace psagen::kernels::cuda

@@ -2,6 +2,7 @@
 // double-precision answer within reach of a law.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <functional>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "kernels/backend.h"
+#include "kernels/psa/block_levels.h"
 #include "kernels/psa/psa_args.h"
 #include "kernels/reference/psa/pyramid_sparse_attention.h"
 
@@ -25,6 +27,34 @@ struct ProblemSize {
   std::int64_t batch = 1;
   std::int64_t heads = 1;
   int threads = 1;
+};
+
+// The block levels of a problem, [batch, heads, query blocks, key blocks] bytes; may be copied.
+class LevelMap {
+ public:
+  LevelMap() = default;
+  explicit LevelMap(const Shape& shape)
+      : shape_(shape), bytes_(static_cast<std::size_t>(shape.num_elements())) {}
+
+  std::int64_t num_rows() const { return shape_[0] * shape_[1] * shape_[2]; }
+  std::int64_t row(std::int64_t batch, std::int64_t head, std::int64_t query_block) const {
+    return (batch * shape_[1] + head) * shape_[2] + query_block;
+  }
+  void set_row(std::int64_t row, std::span<const std::uint8_t> levels) {
+    std::copy(levels.begin(), levels.end(), bytes_.begin() + row * shape_[3]);
+  }
+  void get_row(std::int64_t row, std::span<std::uint8_t> levels) const {
+    std::copy_n(bytes_.begin() + row * shape_[3], shape_[3], levels.begin());
+  }
+  double nominal_density() const { return kernels::nominal_density(bytes_); }
+  TensorView view() {
+    return {reinterpret_cast<std::byte*>(bytes_.data()), DType::kU8, shape_, Device{}};
+  }
+  std::span<const std::uint8_t> bytes() const { return bytes_; }
+
+ private:
+  Shape shape_ = {0, 0, 0, 0};
+  std::vector<std::uint8_t> bytes_;
 };
 
 class PsaProblem {
@@ -41,7 +71,9 @@ class PsaProblem {
     values_ = tensor(DType::kF32, rows);
     log2_weight_ = tensor(DType::kF32, {shape_.total_rows()});
     level_caps_ = tensor(DType::kU8, {size.batch, size.heads, shape_.key_blocks()});
-    mask = BlockMask(size.batch, size.heads, query_blocks(), shape_.key_blocks());
+    mask = LevelMap({size.batch, size.heads, query_blocks(), shape_.key_blocks()});
+    order = tensor(DType::kI32, {mask.num_rows()});
+    for (Tensor* x : {&nominal, &executed}) *x = tensor(DType::kF32, {size.batch, size.heads});
     for (Tensor* x : {&q, &k, &v}) fill(*x, [this] { return normal(); });
   }
 
@@ -113,7 +145,8 @@ class PsaProblem {
     ops_->build_pyramid(
         {.k = k, .v = v, .similarity_thresholds = similarity_thresholds, .pyramid = pyramid()});
   }
-  // Fills `mask`; returns the importance, [batch, heads, query blocks, key blocks].
+  // Fills `mask`, `order` and `nominal`; returns the importance, [batch, heads, query blocks,
+  // key blocks].
   Tensor select(const PsaParams& params) {
     Tensor importance =
         tensor(DType::kF32, {size_.batch, size_.heads, query_blocks(), key_blocks()});
@@ -123,24 +156,32 @@ class PsaProblem {
                          .scale = scale(),
                          .params = params,
                          .importance = importance,
-                         .mask = &mask});
+                         .levels = mask.view(),
+                         .order = order,
+                         .nominal_density = nominal});
     return importance;
   }
-  // Fills `out` and `lse`; poisons them first. Returns the executed density.
-  double attend() {
+  // Fills `out`, `lse` and `executed`; poisons them first. Returns the mean executed density.
+  double attend(ConstTensorView work_order = {}) {
     const float nan = std::numeric_limits<float>::quiet_NaN();
     fill(out, [nan] { return nan; });
     fill(lse, [nan] { return nan; });
-    double executed = 0.0;
+    fill(executed, [nan] { return nan; });
     ops_->sparse_attention({.q = q,
+                            .k = k,
+                            .v = v,
                             .pyramid = pyramid(),
-                            .mask = &mask,
+                            .levels = mask.view(),
+                            .order = work_order,
                             .scale = scale(),
                             .query_block = size_.query_block,
                             .out = out,
                             .lse = lse,
-                            .executed_density = &executed});
-    return executed;
+                            .executed_density = executed});
+    double sum = 0.0;
+    for (std::int64_t head = 0; head < size_.batch * size_.heads; ++head)
+      sum += executed.view().data<float>()[head];
+    return sum / static_cast<double>(size_.batch * size_.heads);
   }
   double run() {
     build();
@@ -181,7 +222,9 @@ class PsaProblem {
  public:
   Tensor q, k, v, out;  // [B, L, N, D]
   Tensor lse;           // [B, N, L]
-  BlockMask mask;
+  LevelMap mask;
+  Tensor order;              // [B * N * query blocks]
+  Tensor nominal, executed;  // [B, N]
 
  private:
   Tensor keys_, values_, log2_weight_, level_caps_;

@@ -117,12 +117,16 @@ TEST_P(SparseAttentionReference, StridedViews) {
   problem.ops().build_pyramid(
       {.k = parts[1], .v = parts[2], .similarity_thresholds = {}, .pyramid = problem.pyramid()});
   problem.ops().sparse_attention({.q = parts[0],
+                                  .k = parts[1],
+                                  .v = parts[2],
                                   .pyramid = problem.pyramid(),
-                                  .mask = &problem.mask,
+                                  .levels = problem.mask.view(),
+                                  .order = {},
                                   .scale = problem.scale(),
                                   .query_block = s.query_block,
                                   .out = parts[3],
-                                  .lse = {}});
+                                  .lse = {},
+                                  .executed_density = {}});
   Tensor gathered = problem.tensor(DType::kF32, shape);
   problem.ops().copy(parts[3], gathered);
   EXPECT_EQ(values_of(gathered), values_of(problem.out));

@@ -42,7 +42,6 @@ void expect_mask_follows_importance(PsaProblem& problem, const PsaParams& params
   std::vector<std::int32_t> order(blocks);
   std::vector<double> weight(blocks), cumulative(blocks);
   PsaProblem::Levels levels(blocks);
-  EXPECT_NO_THROW(problem.mask.check());
   for (std::int64_t row = 0; row < problem.mask.num_rows(); ++row) {
     const std::span<const float> scores =
         std::span(importance).subspan(static_cast<std::size_t>(row) * blocks, blocks);
@@ -50,7 +49,7 @@ void expect_mask_follows_importance(PsaProblem& problem, const PsaParams& params
     ASSERT_EQ(problem.levels_of(row), levels) << "row " << row;
     const std::size_t best =
         static_cast<std::size_t>(std::max_element(scores.begin(), scores.end()) - scores.begin());
-    ASSERT_EQ(levels[best], 1) << "row " << row;
+    ASSERT_EQ(levels[best], 1) << "row " << row;  // so no row is empty
   }
 }
 
@@ -108,6 +107,29 @@ TEST_P(Selection, SampledImportanceMatchesTheReference) {
   }
 }
 
+// Query blocks of 64 and 32 share a task of the CPU back end, but never their samples.
+TEST_P(Selection, SampledImportanceOfSmallQueryBlocks) {
+  for (const int query_block : {32, 64, 96}) {
+    ProblemSize s = size(5 * n() + 40);
+    s.query_block = query_block;
+    PsaProblem problem(s, 71);
+    SCOPED_TRACE(concat("query block ", query_block));
+    make_smooth(problem, problem.q);
+    make_smooth(problem, problem.k);
+    problem.build();
+    PsaParams p = params(LevelSelection::kQuota, kQuotaBounds);
+    p.query_block = query_block;
+    p.estimator = ImportanceEstimator::kSampled;
+    const std::vector<float> importance = values_of(problem.select(p));
+    const auto truth = reference::sampled_importance(
+        problem.reference_problem(0, 0),
+        sampled_positions(p.seed, SampledSide::kQuery, 0, query_block),
+        sampled_positions(p.seed, SampledSide::kKey, 0, p.key_block));
+    for (std::size_t i = 0; i < truth.size(); ++i)
+      ASSERT_NEAR(importance[i], truth[i], 5e-6 * truth[i]) << "pair " << i;
+  }
+}
+
 TEST_P(Selection, AnotherSeedSamplesOtherTokens) {
   PsaProblem problem(size(6 * n()), 2);
   make_smooth(problem, problem.q);
@@ -141,6 +163,38 @@ TEST_P(Selection, RowsSumToOneAndShiftingKeysDoesNotMatter) {
   }
 }
 
+TEST_P(Selection, OrderAndDensityAreThoseOfTheLevels) {
+  ProblemSize s = size(6 * n() + 128 * 3 + 5);
+  s.batch = s.heads = 2;
+  PsaProblem problem(s, 61);
+  make_smooth(problem, problem.k);
+  for (std::int64_t i = 0; i < problem.q.shape().num_elements(); ++i)
+    problem.q.view().data<float>()[i] *= 6.0f;  // rows that differ in how peaked they are
+  problem.build();
+  problem.select(params(LevelSelection::kThreshold, kThresholdBounds));
+  const std::size_t rows = static_cast<std::size_t>(problem.mask.num_rows());
+  std::vector<std::int64_t> columns(rows);
+  std::vector<std::int32_t> wanted(rows);
+  longest_first(problem.mask.bytes(), problem.pyramid().shape, problem.query_blocks(), columns,
+                wanted);
+  const std::int32_t* order = problem.order.view().data<std::int32_t>();
+  EXPECT_EQ(std::vector<std::int32_t>(order, order + rows), wanted);
+  EXPECT_FALSE(std::ranges::is_sorted(wanted)) << "rows of one length show nothing";
+  const std::size_t head_bytes = problem.mask.bytes().size() / 4;
+  for (std::size_t head = 0; head < 4; ++head)
+    EXPECT_EQ(values_of(problem.nominal)[head],
+              static_cast<float>(
+                  nominal_density(problem.mask.bytes().subspan(head * head_bytes, head_bytes))));
+
+  // Whatever order the rows are worked on in, the result is the same.
+  problem.attend();
+  const std::vector<float> out = values_of(problem.out), executed = values_of(problem.executed);
+  std::ranges::reverse(std::span(problem.order.view().data<std::int32_t>(), rows));
+  problem.attend(problem.order);
+  EXPECT_EQ(values_of(problem.out), out);
+  EXPECT_EQ(values_of(problem.executed), executed);
+}
+
 // Selection and attention together, through the class the models use.
 TEST_P(Selection, ForwardIsTheThreeOps) {
   for (const LevelSelection rule : {LevelSelection::kQuota, LevelSelection::kThreshold}) {
@@ -152,7 +206,7 @@ TEST_P(Selection, ForwardIsTheThreeOps) {
         params(rule, rule == LevelSelection::kQuota ? kQuotaBounds : kThresholdBounds);
     problem.build();
     problem.select(p);
-    const double executed = problem.attend();
+    problem.attend();
     for (std::int64_t head = 0; head < 2; ++head) {
       const reference::PsaResult truth = problem.reference_result(0, head);
       double error = 0.0, norm = 0.0;
@@ -169,12 +223,14 @@ TEST_P(Selection, ForwardIsTheThreeOps) {
     PyramidSparseAttention psa(problem.ops(), 1, s.tokens, 2, s.depth, p);
     Tensor out = problem.tensor(DType::kF32, problem.q.shape());
     Tensor lse = problem.tensor(DType::kF32, problem.lse.shape());
-    const PsaStats stats =
-        psa.forward(problem.ops(), problem.q, problem.k, problem.v, problem.scale(), 0, out, lse);
+    Tensor nominal = problem.tensor(DType::kF32, {1, 2});
+    Tensor executed = problem.tensor(DType::kF32, {1, 2});
+    psa.forward(problem.ops(), problem.q, problem.k, problem.v, problem.scale(), 0, out, lse,
+                {.nominal = nominal, .executed = executed});
     EXPECT_EQ(values_of(out), values_of(problem.out));
     EXPECT_EQ(values_of(lse), values_of(problem.lse));
-    EXPECT_EQ(stats.nominal_density, problem.mask.nominal_density());
-    EXPECT_EQ(stats.executed_density, executed);
+    EXPECT_EQ(values_of(nominal), values_of(problem.nominal));
+    EXPECT_EQ(values_of(executed), values_of(problem.executed));
   }
 }
 
@@ -227,7 +283,7 @@ TEST_P(Selection, CapRefinesTheMaskAndKeepsSkippedBlocksSkipped) {
   PsaParams p = params(LevelSelection::kQuota, kQuotaBounds);
   problem.build({0.70, 0.65, 0.60});
   problem.select(p);
-  const BlockMask uncapped = problem.mask;
+  const LevelMap uncapped = problem.mask;
   p.similarity_cap = true;
   problem.select(p);
   PsaProblem::Levels before(12);
@@ -263,8 +319,9 @@ TEST_P(Selection, DensitiesAreTheHandCount) {
   }
   const double rows = static_cast<double>(problem.mask.num_rows());
   EXPECT_NEAR(problem.mask.nominal_density(), nominal / rows / 16.0, 1e-12);
-  EXPECT_NEAR(executed, static_cast<double>(columns) / rows / static_cast<double>(16 * n()), 1e-12);
-  EXPECT_GE(executed, problem.mask.nominal_density());
+  // Densities are float32.
+  EXPECT_NEAR(executed, static_cast<double>(columns) / rows / static_cast<double>(16 * n()), 1e-7);
+  EXPECT_GE(executed, problem.mask.nominal_density() - 1e-7);
   EXPECT_LE(executed, problem.mask.nominal_density() + 8.0 / static_cast<double>(16 * n()));
 }
 
@@ -272,10 +329,9 @@ TEST_P(Selection, DensityOfATail) {
   // Two full blocks and 5 tokens: 5 columns round up to 8 at level 1, 1 row to 8 at level 8.
   PsaProblem problem(size(2 * n() + 5), 43);
   problem.set_levels({1, 0, 1});
-  EXPECT_NEAR(problem.run(), static_cast<double>(n() + 8) / static_cast<double>(2 * n() + 5),
-              1e-12);
+  EXPECT_NEAR(problem.run(), static_cast<double>(n() + 8) / static_cast<double>(2 * n() + 5), 1e-7);
   problem.set_levels({0, 0, 8});
-  EXPECT_NEAR(problem.run(), 8.0 / static_cast<double>(2 * n() + 5), 1e-12);
+  EXPECT_NEAR(problem.run(), 8.0 / static_cast<double>(2 * n() + 5), 1e-7);
 }
 
 double error_against_dense(PsaProblem& problem, const PsaParams& params,

@@ -11,7 +11,10 @@
 namespace psagen::engine {
 namespace {
 
+using ::testing::Each;
+using ::testing::ElementsAre;
 using testing::FormulaSource;
+using ::testing::Lt;
 
 class DitLawsTest : public ::testing::Test {
  protected:
@@ -71,7 +74,13 @@ class DitLawsTest : public ::testing::Test {
     DitActivations activations(*ops_, config(), kLatent, attention);
     Tensor out(context_.allocator(), DType::kF32, kLatent);
     dit_.forward(*ops_, formula_tensor("x", kLatent), 750.0, position, text, activations, out);
-    density_ = activations.density;
+    sparse_layers_ = activations.density.sparse().front();
+    nominal_ = {};
+    for (std::int64_t layer = 0; layer < std::ssize(sparse_layers_); ++layer)
+      if (sparse_layers_[static_cast<std::size_t>(layer)] != 0)
+        for (std::int64_t head = 0; head < config().num_attention_heads; ++head)
+          nominal_.push_back(activations.density.values()
+                                 .data<float>()[layer * 2 * config().num_attention_heads + head]);
     const std::span<const float> values = testing::floats_of(out);
     return {values.begin(), values.end()};
   }
@@ -82,7 +91,9 @@ class DitLawsTest : public ::testing::Test {
   std::unique_ptr<kernels::Ops> ops_ = kernels::make_ops(context_);
   Weights weights_{std::make_shared<FormulaSource>(shapes()), context_};
   Dit dit_{config(), weights_, *ops_};
-  DensityTotals density_;
+  // Of the last velocity().
+  std::vector<std::uint8_t> sparse_layers_;
+  std::vector<float> nominal_;  // of the sparse layers, head by head
 };
 
 AttentionConfig full_resolution(bool reorder) {
@@ -98,11 +109,11 @@ AttentionConfig full_resolution(bool reorder) {
 TEST_F(DitLawsTest, PyramidAtFullResolutionIsDense) {
   const TextContext text = dit_.encode_text(*ops_, formula_tensor("ctx", {1, 5, 12}), 16);
   const std::vector<float> dense = velocity(text, {});
-  EXPECT_EQ(density_.sparse_calls, 0);
+  EXPECT_THAT(sparse_layers_, ElementsAre(0, 0));
   for (const bool reorder : {false, true}) {
     const std::vector<float> pyramid = velocity(text, full_resolution(reorder));
-    EXPECT_EQ(density_.sparse_calls, 2);
-    EXPECT_DOUBLE_EQ(density_.nominal, 2.0);
+    EXPECT_THAT(sparse_layers_, ElementsAre(1, 1));
+    EXPECT_THAT(nominal_, ElementsAre(1.0f, 1.0f, 1.0f, 1.0f));
     EXPECT_LE(testing::relative_l2(pyramid, dense), 2e-6) << "reorder_tokens " << reorder;
   }
 }
@@ -115,11 +126,12 @@ TEST_F(DitLawsTest, WarmupStepIsDense) {
   config.warmup_steps = 1;
   const std::vector<float> dense = velocity(text, {});
   const std::vector<float> warm = velocity(text, config, {.step = 0, .num_steps = 4});
-  EXPECT_EQ(density_.sparse_calls, 0);
+  EXPECT_THAT(sparse_layers_, ElementsAre(0, 0));
   EXPECT_LE(testing::relative_l2(warm, dense), 2e-6);
   const std::vector<float> sparse = velocity(text, config, {.step = 1, .num_steps = 4});
-  EXPECT_EQ(density_.sparse_calls, 2);
-  EXPECT_LT(density_.nominal, 2.0);
+  EXPECT_THAT(sparse_layers_, ElementsAre(1, 1));
+  EXPECT_EQ(nominal_.size(), 4u);
+  EXPECT_THAT(nominal_, Each(Lt(1.0f)));
   EXPECT_GT(testing::relative_l2(sparse, dense), 1e-4);
 }
 

@@ -41,7 +41,8 @@ class TextToVideoRunTest : public ::testing::Test {
   }
 
   Context context_;
-  TextToVideo pipeline_{kTinyModel, context_};
+  TextToVideo pipeline_{
+      kTinyModel, context_, {.prompt_cache = {}, .streamed_blocks = 0, .report_density = true}};
   RunReport report_;
 };
 
@@ -115,7 +116,37 @@ TEST_F(TextToVideoRunTest, ReportsTheDensityOfSparseSteps) {
     EXPECT_LT(report_.steps[i].nominal_density, 1.0);
     EXPECT_GT(report_.steps[i].nominal_density, 0.0);
     EXPECT_GE(report_.steps[i].executed_density, 0.0);
+    // One head in each of two layers: the step's density is the mean of theirs.
+    const std::vector<LayerDensity>& layers = report_.steps[i].layers;
+    ASSERT_EQ(layers.size(), 2u);
+    for (std::size_t layer = 0; layer < 2; ++layer) {
+      EXPECT_EQ(layers[layer].layer, static_cast<std::int64_t>(layer));
+      EXPECT_EQ(layers[layer].nominal.size(), 1u);
+      EXPECT_EQ(layers[layer].executed.size(), 1u);
+    }
+    EXPECT_NEAR(report_.steps[i].nominal_density,
+                (layers[0].nominal[0] + layers[1].nominal[0]) / 2.0, 1e-12);
+    EXPECT_NEAR(report_.steps[i].executed_density,
+                (layers[0].executed[0] + layers[1].executed[0]) / 2.0, 1e-12);
   }
+  EXPECT_TRUE(report_.steps[0].layers.empty());
+}
+
+TEST_F(TextToVideoRunTest, SaysNothingOfDensitiesThatNobodyAskedFor) {
+  VideoRequest request = small_request();
+  request.width = 160;
+  request.height = 160;
+  request.num_steps = 2;
+  request.attention.kind = AttentionKind::kPyramid;
+  request.attention.warmup_steps = 1;
+  TextToVideo pipeline(kTinyModel, context_);
+  report_ = pipeline.generate(request, [](const Frame&) {}, {});
+  ASSERT_EQ(report_.steps.size(), 2u);
+  EXPECT_EQ(report_.steps[0].nominal_density, 1.0);
+  EXPECT_TRUE(report_.steps[1].sparse);
+  EXPECT_THAT(report_.steps[1].nominal_density, ::testing::IsNan());
+  EXPECT_THAT(report_.steps[1].executed_density, ::testing::IsNan());
+  EXPECT_TRUE(report_.steps[1].layers.empty());
 }
 
 TEST_F(TextToVideoRunTest, StopsInEveryStageWhenAsked) {
@@ -141,8 +172,9 @@ TEST_F(TextToVideoRunTest, StopsInEveryStageWhenAsked) {
 TEST_F(TextToVideoRunTest, APromptIsEncodedOnce) {
   const testing::TemporaryFolder folder;
   const auto run_kept = [&](std::int64_t& parts_loaded) {
-    TextToVideo pipeline(kTinyModel, context_,
-                         {.prompt_cache = folder / "cache", .streamed_blocks = 0});
+    TextToVideo pipeline(
+        kTinyModel, context_,
+        {.prompt_cache = folder / "cache", .streamed_blocks = 0, .report_density = false});
     std::vector<std::uint8_t> frames;
     pipeline.generate(
         small_request(),

@@ -1,0 +1,78 @@
+// Scores of query blocks against key blocks, in powers of two: the importance of a row of key
+// blocks is exp2 of its scores, divided by their sum. Internal to kernels/cuda/psa.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/cuda/psa/head_rows.h"
+#include "kernels/cuda/runtime.h"
+#include "kernels/psa/psa_args.h"
+
+namespace psagen::kernels::cuda {
+
+// Pooled queries of a query block: its means, in `slots` rows of which the first are there. A power
+// of two, so that the rows of a block are neighbours within a warp's eight.
+struct PooledQueries {
+  void* means = nullptr;  // [B N, query blocks, slots, depth], absent ones zeros
+  DType dtype = DType::kF32;
+  int slots = 1;
+};
+
+constexpr int pooled_slots(int query_block) {
+  int slots = 1;
+  while (slots * kPooledQueries < query_block) slots *= 2;
+  return slots;
+}
+
+// What selection works on: sizes in the names of kernels/psa/psa_args.h.
+struct SelectionShape {
+  std::int64_t tokens = 0;
+  int heads = 0;      // of one batch
+  int all_heads = 0;  // of all batches
+  int depth = 0;
+  int query_block = 0, query_blocks = 0;
+  int key_block = 0, key_blocks = 0;
+
+  // Means of a query block, fewer in the last one.
+  constexpr int means_of(int block) const {
+    const std::int64_t left = tokens - static_cast<std::int64_t>(block) * query_block;
+    const std::int64_t count = left < query_block ? left : query_block;
+    return static_cast<int>((count + kPooledQueries - 1) / kPooledQueries);
+  }
+};
+
+void pool_queries(CudaRuntime& runtime, const SelectionShape& shape, const ConstTensorView& q,
+                  const PooledQueries& out);
+
+// The level-8 rows of the pyramid, which are its last.
+struct CoarseKeys {
+  const void* keys = nullptr;  // the first of head 0
+  DType dtype = DType::kF32;
+  std::int64_t head_stride = 0;        // in elements
+  const float* log2_weight = nullptr;  // of the first
+};
+
+// Rows of scores of heads [first_head, first_head + heads): [heads, query blocks, key blocks].
+struct ScoreRows {
+  float* scores = nullptr;
+  int first_head = 0, heads = 0;
+};
+
+// Mean over the pooled queries of the log-sum-exp of (q . k) scale + ln g over the rows of a key
+// block. On the matrix units, which take rows of 64 or 128 elements of a 16-bit type.
+bool pooled_scores_by_matrix(const SelectionShape& shape, DType dtype);
+void pooled_scores(CudaRuntime& runtime, const SelectionShape& shape, const PooledQueries& queries,
+                   const CoarseKeys& keys, double scale, const ScoreRows& out);
+
+// The same for anything else, queries in float32.
+void plain_pooled_scores(CudaRuntime& runtime, const SelectionShape& shape,
+                         const PooledQueries& queries, const CoarseKeys& keys, double scale,
+                         const ScoreRows& out);
+
+// The official estimator (kernels/psa/sampling.h): the best score of each sampled query in a key
+// block less its best anywhere, the maximum over the queries.
+void sampled_scores(CudaRuntime& runtime, const SelectionShape& shape, const ConstTensorView& q,
+                    const ConstTensorView& k, std::uint64_t seed, double scale,
+                    const ScoreRows& out);
+
+}  // namespace psagen::kernels::cuda

@@ -1,0 +1,248 @@
+// A row of scores to a row of levels: softmax, and the rule of kernels/psa/allocation_rule.h, which
+// the CPU follows too. Given the same importance both choose the same levels, bit for bit:
+//
+// - A radix sort that is stable and descending has equal weights in the order of their blocks.
+// - The running sum of the threshold rule is taken by one warp in the order of the host's, whose
+//   rounding it thereby repeats: every lane adds all 32 weights of a turn one after the other. Two
+//   passes, since what is compared is the sum's share of the whole.
+//
+// One block of threads a row, the weights in registers from the scores to the levels. Bytes of a
+// row of K key blocks: 4 K read, K written, 4 K more where the importance is wanted.
+#include <cub/block/block_radix_sort.cuh>
+
+#include "kernels/cuda/cuda_check.h"
+#include "kernels/cuda/device/online_softmax.cuh"
+#include "kernels/cuda/device/reduce.cuh"
+#include "kernels/cuda/psa/level_allocation.h"
+#include "kernels/psa/allocation_rule.h"
+
+namespace psagen::kernels::cuda {
+namespace {
+
+struct AllocationParams {
+  PsaParams params;
+  LevelEnds quota_ends;  // the same for every row
+  float* scores;         // of the first row
+  bool keep_importance;
+  std::int64_t first_row;
+  const std::uint8_t* level_caps;
+  std::uint8_t* levels;  // of row 0
+  RowWork* work;
+  std::int64_t tokens;
+  int query_blocks, key_block, key_blocks;
+
+  __device__ int block_rows(int block, int level) const {
+    const std::int64_t left = tokens - static_cast<std::int64_t>(block) * key_block;
+    return (static_cast<int>(left < key_block ? left : key_block) + level - 1) / level;
+  }
+};
+
+template <int kThreads>
+__device__ inline float block_max(float value, float* scratch) {
+  value = warp_max(value);
+  if (threadIdx.x % 32 == 0) scratch[threadIdx.x / 32] = value;
+  __syncthreads();
+  float max = scratch[0];
+#pragma unroll
+  for (int i = 1; i < kThreads / 32; ++i) max = fmaxf(max, scratch[i]);
+  __syncthreads();
+  return max;
+}
+
+// The order of the sum is fixed.
+template <int kThreads, typename T>
+__device__ inline T ordered_block_sum(T value, T* scratch) {
+#pragma unroll
+  for (int step = 16; step > 0; step /= 2) value += __shfl_xor_sync(0xffffffffu, value, step);
+  if (threadIdx.x % 32 == 0) scratch[threadIdx.x / 32] = value;
+  __syncthreads();
+  T sum = scratch[0];
+#pragma unroll
+  for (int i = 1; i < kThreads / 32; ++i) sum += scratch[i];
+  __syncthreads();
+  return sum;
+}
+
+// Softmax of the row in powers of two. Thread t has blocks [t kItems, (t + 1) kItems), zeros past
+// the last one.
+template <int kThreads, int kItems>
+__device__ inline void importance_of(const AllocationParams& p, float* row, float* max_scratch,
+                                     double* sum_scratch, float (&importance)[kItems]) {
+  const int first = static_cast<int>(threadIdx.x) * kItems;
+  float max = minus_infinity();
+#pragma unroll
+  for (int i = 0; i < kItems; ++i) {
+    importance[i] = first + i < p.key_blocks ? row[first + i] : minus_infinity();
+    max = fmaxf(max, importance[i]);
+  }
+  max = block_max<kThreads>(max, max_scratch);
+  double sum = 0.0;
+#pragma unroll
+  for (int i = 0; i < kItems; ++i) {
+    importance[i] = first + i < p.key_blocks ? exp2f(importance[i] - max) : 0.0f;
+    sum += importance[i];
+  }
+  sum = ordered_block_sum<kThreads>(sum, sum_scratch);
+#pragma unroll
+  for (int i = 0; i < kItems; ++i) {
+    importance[i] = static_cast<float>(importance[i] / sum);
+    if (p.keep_importance && first + i < p.key_blocks) row[first + i] = importance[i];
+  }
+}
+
+// One warp: the sum of the first `count` weights of a turn, one after the other, onto `sum`; the
+// lane's own is the sum up to its weight.
+__device__ inline double running_sum(float weight, int count, double& sum) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  double own = sum;
+  for (int i = 0; i < count; ++i) {
+    sum += static_cast<double>(__shfl_sync(0xffffffffu, weight, i));
+    if (i == lane) own = sum;
+  }
+  return own;
+}
+
+// One warp, weights sorted: where the levels end. Every lane gets it.
+__device__ inline LevelEnds threshold_ends_of(const float* weights, int blocks,
+                                              const PsaParams& params) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  double total = 0.0;
+  for (int first = 0; first < blocks; first += 32) {
+    const float weight = first + lane < blocks ? weights[first + lane] : 0.0f;
+    running_sum(weight, min(32, blocks - first), total);
+  }
+  std::array<std::int64_t, 4> within{};
+  double sum = 0.0;
+  for (int first = 0; first < blocks; first += 32) {
+    const bool there = first + lane < blocks;
+    const double own =
+        running_sum(there ? weights[first + lane] : 0.0f, min(32, blocks - first), sum);
+    const double share = allocation::cumulative_share(own, total, first + lane, blocks);
+    int added = 0;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      added = __popc(__ballot_sync(
+          0xffffffffu,
+          there && share <= allocation::threshold_bound(params, static_cast<std::size_t>(i))));
+      within[static_cast<std::size_t>(i)] += added;
+    }
+    // Shares never fall: past the last bound nothing more is within any.
+    if (added < 32) break;
+  }
+  return allocation::threshold_ends(within, blocks, params);
+}
+
+template <int kThreads, int kItems>
+__global__ void __launch_bounds__(kThreads) allocation_kernel(const AllocationParams p) {
+  constexpr int kCapacity = kThreads * kItems;
+  using Sort = cub::BlockRadixSort<std::uint32_t, kThreads, kItems, std::uint16_t>;
+  union Shared {
+    typename Sort::TempStorage sort;
+    float sorted[kCapacity];  // weights
+    std::uint8_t levels[kCapacity];
+  };
+  __shared__ Shared shared;
+  __shared__ float float_scratch[kThreads / 32];
+  __shared__ double double_scratch[kThreads / 32];
+  __shared__ std::int32_t int_scratch[kThreads / 32];
+  __shared__ LevelEnds ends;
+
+  const std::int64_t row = p.first_row + blockIdx.x;
+  const int first = static_cast<int>(threadIdx.x) * kItems;
+  float importance[kItems];
+  importance_of<kThreads, kItems>(p,
+                                  p.scores + static_cast<std::int64_t>(blockIdx.x) * p.key_blocks,
+                                  float_scratch, double_scratch, importance);
+  bool infinite = false;
+#pragma unroll
+  for (int i = 0; i < kItems; ++i) infinite = infinite || allocation::is_infinite(importance[i]);
+  infinite = __syncthreads_or(infinite);
+  std::uint32_t keys[kItems];
+  std::uint16_t blocks[kItems];
+#pragma unroll
+  for (int i = 0; i < kItems; ++i) {
+    keys[i] = allocation::sort_key(allocation::weight_of(importance[i], infinite));
+    blocks[i] = static_cast<std::uint16_t>(first + i);
+  }
+  // Thread t then has positions [t kItems, (t + 1) kItems). No weight is negative: 31 bits. What
+  // is past the last block has weight 0 and comes after every block.
+  Sort(shared.sort).SortDescending(keys, blocks, 0, 31);
+  __syncthreads();
+
+  if (p.params.selection == LevelSelection::kThreshold) {
+#pragma unroll
+    for (int i = 0; i < kItems; ++i) shared.sorted[first + i] = __uint_as_float(keys[i]);
+    __syncthreads();
+    if (threadIdx.x < 32) {
+      const LevelEnds found = threshold_ends_of(shared.sorted, p.key_blocks, p.params);
+      if (threadIdx.x == 0) ends = found;
+    }
+  } else if (threadIdx.x == 0) {
+    ends = p.quota_ends;
+  }
+  __syncthreads();
+
+  std::int32_t columns = 0, eighths = 0;
+  const std::uint8_t* const caps =
+      p.level_caps == nullptr ? nullptr : p.level_caps + row / p.query_blocks * p.key_blocks;
+#pragma unroll
+  for (int i = 0; i < kItems; ++i) {
+    const int block = blocks[i];
+    if (block >= p.key_blocks) continue;
+    const std::uint8_t level =
+        allocation::level_at(first + i, ends, caps == nullptr ? std::uint8_t{8} : caps[block]);
+    shared.levels[block] = level;
+    if (level == 0) continue;
+    columns += p.block_rows(block, level);
+    eighths += 8 / level;
+  }
+  columns = ordered_block_sum<kThreads>(columns, int_scratch);
+  eighths = ordered_block_sum<kThreads>(eighths, int_scratch);  // whose barriers end the writes
+  if (threadIdx.x == 0) p.work[row] = {columns, eighths};
+  std::uint8_t* const levels = p.levels + row * p.key_blocks;
+  if (p.key_blocks % 4 == 0) {
+    for (int i = static_cast<int>(threadIdx.x); i < p.key_blocks / 4; i += kThreads)
+      reinterpret_cast<std::uint32_t*>(levels)[i] =
+          reinterpret_cast<const std::uint32_t*>(shared.levels)[i];
+  } else {
+    for (int i = static_cast<int>(threadIdx.x); i < p.key_blocks; i += kThreads)
+      levels[i] = shared.levels[i];
+  }
+}
+
+template <int kThreads, int kItems>
+void launch(CudaRuntime& runtime, const AllocationParams& p, std::int64_t rows) {
+  allocation_kernel<kThreads, kItems>
+      <<<static_cast<unsigned>(rows), kThreads, 0, runtime.stream()>>>(p);
+  PSAGEN_CUDA(cudaGetLastError());
+}
+
+}  // namespace
+
+void allocate_levels(CudaRuntime& runtime, const SelectionShape& shape, const PsaParams& params,
+                     const ScoreRows& rows, bool keep_importance, const LevelRows& out) {
+  AllocationParams p{};
+  p.params = params;
+  p.quota_ends = allocation::quota_ends(shape.key_blocks, params);
+  p.scores = rows.scores;
+  p.keep_importance = keep_importance;
+  p.first_row = static_cast<std::int64_t>(rows.first_head) * shape.query_blocks;
+  p.level_caps = out.level_caps;
+  p.levels = out.levels;
+  p.work = out.work;
+  p.tokens = shape.tokens;
+  p.query_blocks = shape.query_blocks;
+  p.key_block = shape.key_block;
+  p.key_blocks = shape.key_blocks;
+  const std::int64_t count = static_cast<std::int64_t>(rows.heads) * shape.query_blocks;
+  // Rows of the published models: 32,760 tokens are 256, 512 or 1,024 key blocks, 75,600 are 591,
+  // 1,182 or 2,363.
+  if (p.key_blocks <= 256) return launch<64, 4>(runtime, p, count);
+  if (p.key_blocks <= 640) return launch<128, 5>(runtime, p, count);
+  if (p.key_blocks <= 1280) return launch<128, 10>(runtime, p, count);
+  if (p.key_blocks <= 2560) return launch<256, 10>(runtime, p, count);
+  launch<512, 16>(runtime, p, count);
+  static_assert(512 * 16 == kMostSortedBlocks);
+}
+
+}  // namespace psagen::kernels::cuda

@@ -1,0 +1,83 @@
+// Means of 32 queries, which select_blocks judges key blocks by. A thread has eight elements of one
+// mean; it adds the queries one after the other, as the CPU does. Bytes: q once, 1/32 of it
+// written.
+#include "kernels/cuda/cuda_check.h"
+#include "kernels/cuda/device/numeric.cuh"
+#include "kernels/cuda/psa/block_scores.h"
+
+namespace psagen::kernels::cuda {
+namespace {
+
+constexpr int kThreads = 128;
+constexpr int kInFlight = 8;  // loads of a thread; 32 would take 128 registers
+
+struct PoolQueriesParams {
+  HeadRows q;
+  void* means;
+  SelectionShape shape;
+  int slots, chunks;  // chunks of eight elements of a row
+  int blocks_of_row;  // blocks of threads that share the means of one slot, over all heads
+};
+
+template <typename T, typename Mean>
+__global__ void __launch_bounds__(kThreads) pool_queries_kernel(const PoolQueriesParams p) {
+  // Over the chunks of all heads of a token, which lie side by side in q.
+  const int item =
+      static_cast<int>(blockIdx.x) % p.blocks_of_row * kThreads + static_cast<int>(threadIdx.x);
+  if (item >= p.shape.heads * p.chunks) return;
+  const int head = item / p.chunks, column = item % p.chunks * kHeadChunk;
+  const int block = static_cast<int>(blockIdx.x) / p.blocks_of_row / p.slots;
+  const int slot = static_cast<int>(blockIdx.x) / p.blocks_of_row % p.slots;
+  const int batch = static_cast<int>(blockIdx.y);
+  float sum[kHeadChunk] = {};
+  if (slot < p.shape.means_of(block)) {
+    const std::int64_t token =
+        static_cast<std::int64_t>(block) * p.shape.query_block + slot * kPooledQueries;
+    const std::int64_t left = p.shape.tokens - token;
+    const int count = left < kPooledQueries ? static_cast<int>(left) : kPooledQueries;
+    const T* const q = static_cast<const T*>(p.q.data) + p.q.offset(batch, token, head) + column;
+    for (int first = 0; first < count; first += kInFlight) {
+      Pack<T, kHeadChunk> packs[kInFlight];
+#pragma unroll
+      for (int t = 0; t < kInFlight; ++t) {
+        packs[t] = {};
+        if (first + t < count)
+          packs[t] =
+              *reinterpret_cast<const Pack<T, kHeadChunk>*>(q + (first + t) * p.q.token_stride);
+      }
+#pragma unroll
+      for (int t = 0; t < kInFlight; ++t)
+#pragma unroll
+        for (int i = 0; i < kHeadChunk; ++i) sum[i] += widen(packs[t].values[i]);
+    }
+#pragma unroll
+    for (int i = 0; i < kHeadChunk; ++i) sum[i] /= static_cast<float>(count);
+  }
+  const std::int64_t row =
+      (static_cast<std::int64_t>(batch * p.shape.heads + head) * p.shape.query_blocks + block) *
+          p.slots +
+      slot;
+  store_floats<kHeadChunk>(sum, static_cast<Mean*>(p.means) + row * p.shape.depth + column);
+}
+
+}  // namespace
+
+void pool_queries(CudaRuntime& runtime, const SelectionShape& shape, const ConstTensorView& q,
+                  const PooledQueries& out) {
+  const int chunks = shape.depth / kHeadChunk;
+  const int blocks_of_row = (shape.heads * chunks + kThreads - 1) / kThreads;
+  const PoolQueriesParams p{
+      head_rows("select_blocks", "q", q), out.means, shape, out.slots, chunks, blocks_of_row};
+  const dim3 grid(static_cast<unsigned>(blocks_of_row * shape.query_blocks * out.slots),
+                  static_cast<unsigned>(q.dim(0)));
+  with_real_type(q.dtype(), [&](auto type) {
+    using T = decltype(type);
+    if (out.dtype == DType::kF32)
+      pool_queries_kernel<T, float><<<grid, kThreads, 0, runtime.stream()>>>(p);
+    else
+      pool_queries_kernel<T, T><<<grid, kThreads, 0, runtime.stream()>>>(p);
+  });
+  PSAGEN_CUDA(cudaGetLastError());
+}
+
+}  // namespace psagen::kernels::cuda

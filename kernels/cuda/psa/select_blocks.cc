@@ -1,0 +1,105 @@
+// Pooled queries, scores, levels, order: a few kernels after one another on the stream. The scores
+// of all heads together would be the largest tensor of the selection, so heads go in groups whose
+// scores stay within kScoreBytes, or lie in the importance where that is wanted.
+#include <algorithm>
+
+#include "kernels/cuda/device_views.h"
+#include "kernels/cuda/psa/block_scores.h"
+#include "kernels/cuda/psa/level_allocation.h"
+#include "kernels/cuda/psa/psa_kernels.h"
+
+namespace psagen::kernels::cuda {
+namespace {
+
+// Fits the L2 cache of an H100 (50 MB) beside the keys it is made from.
+constexpr std::int64_t kScoreBytes = std::int64_t{24} << 20;
+
+SelectionShape selection_shape(const SelectBlocksArgs& args) {
+  SelectionShape shape;
+  shape.tokens = args.q.dim(1);
+  shape.heads = as_int(args.q.dim(2));
+  shape.all_heads = as_int(args.q.dim(0) * args.q.dim(2));
+  shape.depth = as_int(args.q.dim(3));
+  shape.query_block = args.params.query_block;
+  shape.query_blocks = as_int(args.levels.dim(2));
+  shape.key_block = args.params.key_block;
+  shape.key_blocks = as_int(args.levels.dim(3));
+  PSAGEN_CHECK(shape.key_blocks <= kMostSortedBlocks, ErrorCode::kUnsupported,
+               "select_blocks: a row of ", shape.key_blocks, " key blocks, wanted at most ",
+               kMostSortedBlocks, "; larger key blocks make fewer");
+  as_int(static_cast<std::int64_t>(shape.all_heads) * shape.query_blocks * 8);  // rows of means
+  return shape;
+}
+
+CoarseKeys coarse_keys(const Pyramid& pyramid) {
+  const std::int64_t first = pyramid.shape.row_begin(3, 0);
+  const std::int64_t depth = pyramid.keys.dim(3);
+  return {pyramid.keys.bytes() +
+              first * depth * static_cast<std::int64_t>(dtype_size(pyramid.keys.dtype())),
+          pyramid.keys.dtype(), pyramid.shape.total_rows() * depth,
+          pyramid.log2_weight.data<float>() + first};
+}
+
+// Writes the scores of some heads.
+class Scorer {
+ public:
+  Scorer(CudaRuntime& runtime, const SelectBlocksArgs& args, const SelectionShape& shape,
+         Workspace::Scope& memory)
+      : runtime_(runtime), args_(args), shape_(shape), keys_(coarse_keys(args.pyramid)) {
+    if (args.params.estimator == ImportanceEstimator::kSampled) return;
+    by_matrix_ = pooled_scores_by_matrix(shape, args.q.dtype());
+    queries_.dtype = by_matrix_ ? args.q.dtype() : DType::kF32;
+    queries_.slots = pooled_slots(shape.query_block);
+    const std::int64_t values = static_cast<std::int64_t>(shape.all_heads) * shape.query_blocks *
+                                queries_.slots * shape.depth;
+    queries_.means =
+        memory.take<std::byte>(static_cast<std::size_t>(values) * dtype_size(queries_.dtype));
+    pool_queries(runtime, shape, args.q, queries_);
+  }
+
+  void score(const ScoreRows& rows) const {
+    if (args_.params.estimator == ImportanceEstimator::kSampled)
+      return sampled_scores(runtime_, shape_, args_.q, args_.k, args_.params.seed, args_.scale,
+                            rows);
+    if (by_matrix_) return pooled_scores(runtime_, shape_, queries_, keys_, args_.scale, rows);
+    plain_pooled_scores(runtime_, shape_, queries_, keys_, args_.scale, rows);
+  }
+
+ private:
+  CudaRuntime& runtime_;
+  const SelectBlocksArgs& args_;
+  const SelectionShape& shape_;
+  CoarseKeys keys_;
+  bool by_matrix_ = false;
+  PooledQueries queries_;
+};
+
+}  // namespace
+
+void select_blocks(CudaRuntime& runtime, Workspace& workspace, const SelectBlocksArgs& args) {
+  if (args.levels.num_elements() == 0) return;
+  const SelectionShape shape = selection_shape(args);
+  const std::int64_t head_rows = shape.query_blocks;
+  const std::int64_t head_scores = head_rows * shape.key_blocks;
+  const std::int64_t head_bytes = head_scores * static_cast<std::int64_t>(sizeof(float));
+  Workspace::Scope memory(workspace);
+  const Scorer scorer(runtime, args, shape, memory);
+  const int group =
+      static_cast<int>(std::clamp<std::int64_t>(kScoreBytes / head_bytes, 1, shape.all_heads));
+  float* scratch = nullptr;
+  if (!args.importance) scratch = memory.take<float>(static_cast<std::size_t>(group * head_scores));
+  LevelRows out;
+  if (args.params.similarity_cap) out.level_caps = args.pyramid.level_caps.data<std::uint8_t>();
+  out.levels = args.levels.data<std::uint8_t>();
+  out.work = memory.take<RowWork>(static_cast<std::size_t>(shape.all_heads * head_rows));
+  for (int head = 0; head < shape.all_heads; head += group) {
+    ScoreRows rows{scratch, head, std::min(group, shape.all_heads - head)};
+    if (args.importance) rows.scores = args.importance.data<float>() + head * head_scores;
+    scorer.score(rows);
+    allocate_levels(runtime, shape, args.params, rows, static_cast<bool>(args.importance), out);
+  }
+  order_rows(runtime, shape, out.work, args.order ? args.order.data<std::int32_t>() : nullptr,
+             args.nominal_density ? args.nominal_density.data<float>() : nullptr);
+}
+
+}  // namespace psagen::kernels::cuda
