@@ -183,7 +183,7 @@ __device__ inline void write_cap(const PoolParams& p, Group<T> tokens, int block
 }
 
 template <typename T, bool kCaps>
-__global__ void __launch_bounds__(kMostThreads) pyramid_pool_kernel(const PoolParams p) {
+__global__ void __launch_bounds__(kMostThreads, 1) pyramid_pool_kernel(const PoolParams p) {
   const int head = static_cast<int>(blockIdx.x) % p.heads;
   const int batch = static_cast<int>(blockIdx.x) / p.heads;
   const int block = static_cast<int>(blockIdx.y);
