@@ -1,4 +1,4 @@
-// Tiles, shared memory and arguments of the Hopper kernel.
+// Tiles and shared memory of the Hopper kernel, and what it is launched with for dense attention.
 #pragma once
 
 #include <cuda.h>
@@ -13,11 +13,10 @@ namespace psagen::kernels::cuda {
 // A box of a tensor map: 64 columns (the 128 bytes of a swizzled row) of some rows.
 inline constexpr int kBoxColumns = 64;
 
-template <typename T, int kHeadDimension, bool kHasKeyWeights>
+template <typename T, int kHeadDimension>
 struct HopperTraits {
   using Element = T;
   static constexpr int kHeadDim = kHeadDimension;
-  static constexpr bool kKeyWeights = kHasKeyWeights;
 
   // 128 x 128: two warpgroups of 64 queries; scores 64, probabilities 32 and sums of values
   // kHeadDim / 2 registers a thread.
@@ -48,7 +47,8 @@ struct HopperTraits {
 };
 
 // The swizzle is a function of the address, so every tile starts at a multiple of 1,024 bytes.
-template <typename Traits>
+// `Tiles` says where keys and values come from (hopper_consumer.cuh).
+template <typename Traits, typename Tiles>
 struct HopperShared {
   struct alignas(1024) Tile {
     std::byte bytes[Traits::kTileBytes];
@@ -71,9 +71,10 @@ struct HopperShared {
   Ring<2> query_ring;
   Ring<Traits::kStages> key_ring;
   Ring<Traits::kStages> value_ring;
-  int jobs[2];
+  typename Tiles::Shared tiles;
 };
 
+// Of dense attention.
 struct HopperParams {
   CUtensorMap q, k, v, out;  // [B, N, L, D]: boxes of kBoxColumns x 128 rows, of out x 16
   FusedProblem problem;

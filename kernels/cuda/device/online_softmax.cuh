@@ -44,6 +44,21 @@ __device__ inline void mask_columns(float (&scores)[kScores], int valid) {
     if (8 * (i / 4) + first + i % 2 >= valid) scores[i] = minus_infinity();
 }
 
+// scores += weights of the columns, which lie in shared memory. For few tiles only, as above.
+template <int kScores>
+__device__ inline void add_column_weights(float (&scores)[kScores], const float* weights) {
+  asm volatile("" ::: "memory");
+  const float2* const own = reinterpret_cast<const float2*>(weights) + threadIdx.x % 4;
+#pragma unroll
+  for (int i = 0; i < kScores; i += 4) {
+    const float2 weight = own[i];
+    scores[i] += weight.x;
+    scores[i + 1] += weight.y;
+    scores[i + 2] += weight.x;
+    scores[i + 3] += weight.y;
+  }
+}
+
 // Log weights of a tile's keys, -inf past the last one: lane l holds those of
 // columns l, l + 32, ... A register for each score instead would not fit beside the scores.
 template <int kColumns>
@@ -96,6 +111,13 @@ struct OnlineSoftmax {
   // had no score above -inf yet.
   template <bool kMayBeEmpty, int kScores>
   __device__ void update(float (&scores)[kScores], float scale, float (&rescale)[2]) {
+    update_shifted<kMayBeEmpty, false>(scores, scale, 0.0f, rescale);
+  }
+
+  // The same for scale * score + shift, which costs nothing for each score.
+  template <bool kMayBeEmpty, bool kShifted, int kScores>
+  __device__ void update_shifted(float (&scores)[kScores], float scale, float shift,
+                                 float (&rescale)[2]) {
     // Two chains a row, over odd and even groups of eight columns.
     float chain[2][2];
 #pragma unroll
@@ -115,11 +137,11 @@ struct OnlineSoftmax {
     for (int row = 0; row < 2; ++row) {
       const float tile_max = quad_max(fmaxf(chain[0][row], chain[1][row]));
       const float previous = max[row];
-      max[row] = fmaxf(previous, tile_max * scale);
+      max[row] = fmaxf(previous, kShifted ? fmaf(tile_max, scale, shift) : tile_max * scale);
       const float finite = kMayBeEmpty && max[row] == minus_infinity() ? 0.0f : max[row];
       rescale[row] = exp2_approx(previous - finite);
       sum[row] *= rescale[row];
-      offset[row] = -finite;
+      offset[row] = kShifted ? shift - finite : -finite;
     }
     float partial[4] = {0.0f, 0.0f, 0.0f, 0.0f};
 #pragma unroll
