@@ -10,9 +10,9 @@ HeadStrides head_strides(const ConstTensorView& view) {
   return {view.stride(0), view.stride(1), view.stride(2)};
 }
 
-template <typename Traits>
+template <typename Traits, bool kKeyWeights>
 void launch(CudaRuntime& runtime, const PortableParams<typename Traits::Element>& params) {
-  const auto kernel = portable_attention_kernel<Traits>;
+  const auto kernel = portable_attention_kernel<Traits, DenseRows<Traits, kKeyWeights>>;
   PSAGEN_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                    Traits::kSharedBytes));
   kernel<<<params.problem.jobs, Traits::kThreads, Traits::kSharedBytes, runtime.stream()>>>(params);
@@ -22,8 +22,8 @@ void launch(CudaRuntime& runtime, const PortableParams<typename Traits::Element>
 template <typename T, int kHeadDim>
 void launch(CudaRuntime& runtime, const PortableParams<T>& params) {
   if (params.problem.log_weight != nullptr)
-    return launch<PortableTraits<T, kHeadDim, true>>(runtime, params);
-  launch<PortableTraits<T, kHeadDim, false>>(runtime, params);
+    return launch<PortableTraits<T, kHeadDim, 64>, true>(runtime, params);
+  launch<PortableTraits<T, kHeadDim, kHeadDim == 64 ? 128 : 64>, false>(runtime, params);
 }
 
 template <typename T>
