@@ -7,6 +7,7 @@
 #include "kernels/cuda/nonfinite.h"
 #include "kernels/cuda/norm.h"
 #include "kernels/cuda/psa/psa_kernels.h"
+#include "kernels/cuda/psa/sparse_attention/sparse_attention.h"
 #include "kernels/cuda/rearrange.h"
 #include "kernels/psa/psa_args.h"
 
@@ -85,10 +86,8 @@ void CudaOps::do_select_blocks(const SelectBlocksArgs& args) {
   cuda::select_blocks(runtime_, context().workspace(), args);
 }
 
-void CudaOps::do_sparse_attention(const SparseAttentionArgs&) {
-  throw Error(ErrorCode::kUnsupported,
-              "pyramid sparse attention runs on the CPU only so far; use --attention dense or "
-              "--device cpu");
+void CudaOps::do_sparse_attention(const SparseAttentionArgs& args) {
+  cuda::sparse_attention(runtime_, context().workspace(), args);
 }
 
 }  // namespace psagen::kernels

@@ -182,8 +182,8 @@ struct PackedRows {
     if (lane % 2 == 0)
       shared.rows[slot][lane / 2 % kThreadsApart * kPasses + lane / 2 / kThreadsApart] =
           level == 0 || level == kLevels ? first : ~first;
-    const bool alike =
-        __all_sync(kAllLanes, whole && level == __shfl_sync(kAllLanes, level, 0));
+    const int first_level = __shfl_sync(kAllLanes, level, 0);
+    const bool alike = __all_sync(kAllLanes, whole && level == first_level);
     if (lane == 0) shared.shift[slot] = alike ? static_cast<float>(level) : kColumnWeights;
     if (alike) return;
     float weights[2];

@@ -1,0 +1,68 @@
+// Tensor maps and launch of the Hopper kernel for sparse attention.
+#include <algorithm>
+
+#include "kernels/cuda/cuda_check.h"
+#include "kernels/cuda/dense_attention/tensor_maps.h"
+#include "kernels/cuda/psa/sparse_attention/packed_tiles.cuh"
+#include "kernels/cuda/psa/sparse_attention/sparse_ways.h"
+
+namespace psagen::kernels::cuda {
+namespace {
+
+template <typename T, int kHeadDim>
+void launch(CudaRuntime& runtime, const HopperSparseParams& params) {
+  using Traits = HopperTraits<T, kHeadDim>;
+  using Tiles = PackedTiles<Traits>;
+  static_assert(Tiles::kColumns == kHopperTileColumns);
+  constexpr int kSharedBytes = sizeof(HopperShared<Traits, Tiles>);
+  static_assert(kSharedBytes <= 232448, "what a block may have");
+  const auto kernel = hopper_attention_kernel<Traits, Tiles>;
+  PSAGEN_CUDA(
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes));
+  const int blocks = std::min(params.problem.jobs, runtime.multiprocessors());
+  kernel<<<blocks, Traits::kThreads, kSharedBytes, runtime.stream()>>>(params);
+  PSAGEN_CUDA(cudaGetLastError());
+}
+
+template <typename T>
+void launch_of_type(CudaRuntime& runtime, const HopperSparseParams& params,
+                    std::int64_t head_dim) {
+  if (head_dim == 64) return launch<T, 64>(runtime, params);
+  launch<T, 128>(runtime, params);
+}
+
+// Rows of the pyramid [B, N, R, D] as a tensor [B, R, N, D].
+ConstTensorView pooled_rows(const ConstTensorView& rows) {
+  const Shape shape = {rows.dim(0), rows.dim(2), rows.dim(1), rows.dim(3)};
+  return {rows.bytes(), rows.dtype(), shape,
+          Strides{rows.stride(0), rows.stride(2), rows.stride(1), rows.stride(3)}, rows.device()};
+}
+
+// Boxes of a key block's rows at each level: level 1 where `level_1` lies.
+void block_boxes(const ConstTensorView& level_1, const ConstTensorView& pyramid, int key_block,
+                 CUtensorMap (&maps)[kLevels]) {
+  const ConstTensorView pooled = pooled_rows(pyramid);
+  for (int i = 0; i < kLevels; ++i) maps[i] = head_boxes(i == 0 ? level_1 : pooled, key_block >> i);
+}
+
+}  // namespace
+
+void hopper_sparse_attention(CudaRuntime& runtime, Workspace& workspace,
+                             const SparseAttentionArgs& args) {
+  Workspace::Scope scope(workspace);
+  HopperSparseParams params;
+  params.q = head_boxes(args.q, kFusedQueries);
+  params.out = head_boxes(args.out, 16);
+  block_boxes(args.k, args.pyramid.keys, args.pyramid.shape.key_block, params.k);
+  block_boxes(args.v, args.pyramid.values, args.pyramid.shape.key_block, params.v);
+  params.problem = fused_problem(without_levels(args));
+  params.blocks = block_levels(args);
+  params.inverse_scale_log2 = 1.0f / params.problem.scale_log2;
+  params.next_job = scope.take<int>(1);
+  PSAGEN_CUDA(cudaMemsetAsync(params.next_job, 0, sizeof(int), runtime.stream()));
+  if (args.q.dtype() == DType::kBF16)
+    return launch_of_type<__nv_bfloat16>(runtime, params, args.q.dim(3));
+  launch_of_type<__half>(runtime, params, args.q.dim(3));
+}
+
+}  // namespace psagen::kernels::cuda
