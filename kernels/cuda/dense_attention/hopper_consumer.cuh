@@ -1,14 +1,14 @@
-// The computing side of attention on Hopper, after FlashAttention 3 (arXiv 2407.08608), and the frame
-// around it. Where keys and values come from is the business of `Tiles`: dense attention goes
+// The computing side of attention on Hopper, after FlashAttention 3 (arXiv 2407.08608), and the
+// frame around it. Where keys and values come from is the business of `Tiles`: dense attention goes
 // through all keys (hopper_kernel.cuh), sparse attention through what a list says
 // (../psa/sparse_attention).
 //
 // A block of threads lives as long as the kernel and takes blocks of 128 queries, its jobs. The
-// first warpgroup loads: q [128, D] into one of two buffers, k and v [128, D] tiles into rings, keys
-// one tile ahead of values. Two warpgroups of 64 queries compute: the products of a tile are issued
-// together (scores of tile t + 1, then values of tile t), and the softmax of t + 1 runs beside the
-// second. By two named barriers the warpgroups issue in turn, so that one's softmax runs beside the
-// other's products. Probabilities stay in registers.
+// first warpgroup loads: q [128, D] into one of two buffers, k and v [128, D] tiles into rings,
+// keys one tile ahead of values. Two warpgroups of 64 queries compute: the products of a tile are
+// issued together (scores of tile t + 1, then values of tile t), and the softmax of t + 1 runs
+// beside the second. By two named barriers the warpgroups issue in turn, so that one's softmax runs
+// beside the other's products. Probabilities stay in registers.
 //
 // What Tiles has:
 //   Params         of the launch, with `problem` and `out`
@@ -52,9 +52,8 @@ __device__ inline void init_barriers(HopperShared<Traits, Tiles>& shared) {
 
 // Once the slot is empty, queues the copy of 128 rows from `row` on.
 template <typename Traits, typename Tile, typename Ring, int kSlots>
-__device__ inline void load_tile(Tile (&tiles)[kSlots], Ring& ring,
-                                 RingPlace<kSlots> place, const CUtensorMap& map, int row,
-                                 const FusedJob& job) {
+__device__ inline void load_tile(Tile (&tiles)[kSlots], Ring& ring, RingPlace<kSlots> place,
+                                 const CUtensorMap& map, int row, const FusedJob& job) {
   const std::uint32_t slot = place.slot();
   wait_barrier(&ring.empty[slot], place.parity() ^ 1);
   arrive_expecting(&ring.full[slot], Traits::kTileBytes);

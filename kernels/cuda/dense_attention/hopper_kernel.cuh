@@ -41,15 +41,14 @@ struct DenseTiles {
       const FusedJob job(problem, number);
       load_tile<Traits>(shared.queries, shared.query_ring, turn, params.q, job.query, job);
       for (int tile = 0; tile < tiles; ++tile, ++key_tile.count) {
-        load_tile<Traits>(shared.keys, shared.key_ring, key_tile, params.k,
-                                           tile * kKeys, job);
+        load_tile<Traits>(shared.keys, shared.key_ring, key_tile, params.k, tile * kKeys, job);
         if (tile == 0) continue;
         load_tile<Traits>(shared.values, shared.value_ring, value_tile, params.v,
-                                           (tile - 1) * kKeys, job);
+                          (tile - 1) * kKeys, job);
         ++value_tile.count;
       }
-      load_tile<Traits>(shared.values, shared.value_ring, value_tile, params.v,
-                                         (tiles - 1) * kKeys, job);
+      load_tile<Traits>(shared.values, shared.value_ring, value_tile, params.v, (tiles - 1) * kKeys,
+                        job);
       ++value_tile.count;
       number = next;
     }

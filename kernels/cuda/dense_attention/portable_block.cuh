@@ -1,6 +1,7 @@
 // The computing side of attention on any GPU from compute capability 8.0 on, after FlashAttention 2
-// (arXiv 2307.08691). Which rows of keys and values the tiles are made of is the business of `Rows`:
-// all of a head in dense attention (portable_kernel.cuh), what a list says in sparse attention
+// (arXiv 2307.08691). Which rows of keys and values the tiles are made of is the business of
+// `Rows`: all of a head in dense attention (portable_kernel.cuh), what a list says in sparse
+// attention
 // (../psa/sparse_attention).
 //
 // A block of 4 warps takes 128 queries of a head, 32 a warp, which stay in shared memory; keys and
@@ -28,8 +29,8 @@ struct PortableTraits {
   static constexpr int kHeadDim = kHeadDimension;
 
   // FlashAttention 2's tiles: 64 keys, or 128 at head dimension 64. Registers a thread: sums 2 x
-  // kHeadDim / 2 and scores 2 x kKeys / 2, so 192 of 255 either way; 64 or 48 KB of shared memory. 8 warps of 16 queries would read keys
-  // and values from shared memory twice as often.
+  // kHeadDim / 2 and scores 2 x kKeys / 2, so 192 of 255 either way; 64 or 48 KB of shared memory.
+  // 8 warps of 16 queries would read keys and values from shared memory twice as often.
   static constexpr int kQueries = kFusedQueries;
   static constexpr int kKeys = kTileKeys;
   static constexpr int kWarps = 4;
@@ -100,7 +101,8 @@ struct RowCopier {
 // Rows has Params, with q, out, their strides and `problem`, and for a block of threads:
 //   has(ahead)      whether there is the tile it stands at, or the next one; advance()
 //   copy_keys(ahead), copy_values()  of the tile it stands at, or the next one: begins the copies
-//   prepare()       while scores are computed: nobody reads tables of the tile before, and a barrier
+//   prepare()       while scores are computed: nobody reads tables of the tile before, and a
+//   barrier
 //                   of the block follows
 //   exponentiate()  scores -> powers of two, at most 1, of all row tiles
 template <typename Traits, typename Rows>

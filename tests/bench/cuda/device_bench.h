@@ -68,7 +68,8 @@ class DeviceBench {
   static Work bytes(double count) { return {count, "gb_per_s", 1e-3}; }
   static Work flop(double count) { return {count, "tflop_per_s", 1e-6}; }
 
-  void run(const std::string& name, const Work& work, const std::function<void()>& call) {
+  // Returns the microseconds of a call.
+  double run(const std::string& name, const Work& work, const std::function<void()>& call) {
     const double first = microseconds(call, 1);
     const int calls = static_cast<int>(std::clamp(2e5 / microseconds(call, 2), 2.0, 1000.0));
     std::vector<double> rounds;
@@ -80,6 +81,7 @@ class DeviceBench {
         name.c_str(), rounds[2], rounds[0], work.unit, work.amount / rounds[2] * work.scale,
         first * 1e-3);
     std::fflush(stdout);
+    return rounds[2];
   }
 
  private:

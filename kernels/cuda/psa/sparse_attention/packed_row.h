@@ -18,9 +18,9 @@ struct BlockLevels {
   const int* order = nullptr;            // optional: which row is worked on when
   int key_blocks = 0;
   int log2_key_block = 7;
-  int tail_tokens = 128;          // of the last key block
-  int row_begin[kLevels] = {};    // of each level
-  int absent_row = 0;             // past the end of keys, values and pyramid
+  int tail_tokens = 128;        // of the last key block
+  int row_begin[kLevels] = {};  // of each level
+  int absent_row = 0;           // past the end of keys, values and pyramid
 
   constexpr int log2_rows(int level_index) const { return log2_key_block - level_index; }
   constexpr int first_row(int level_index, int block) const {

@@ -82,8 +82,9 @@ struct PackedRows {
       : params(params), shared(shared_part()) {
     const FusedProblem& problem = params.problem;
     if (threadIdx.x == 0) {
-      const std::int64_t pooled = (static_cast<std::int64_t>(job.batch) * problem.heads + job.head) *
-                                  params.pooled_rows * Traits::kHeadDim;
+      const std::int64_t pooled =
+          (static_cast<std::int64_t>(job.batch) * problem.heads + job.head) * params.pooled_rows *
+          Traits::kHeadDim;
       const auto bytes = [](const Element* data) {
         return reinterpret_cast<const std::byte*>(data);
       };
@@ -92,14 +93,16 @@ struct PackedRows {
       shared.values = {bytes(head_of(params.v, params.v_strides, job)),
                        bytes(params.pooled_values + pooled)};
     }
-    const int row = (job.batch * problem.heads + job.head) * problem.query_blocks +
-                    job.query / kFusedQueries;
+    const int row =
+        (job.batch * problem.heads + job.head) * problem.query_blocks + job.query / kFusedQueries;
     sort_by_level(row);
     if (threadIdx.x < 32) locate(0);
     __syncthreads();
   }
 
-  __device__ bool has(int ahead) const { return (tile + ahead) * kColumns < shared.ends[kLevels - 1]; }
+  __device__ bool has(int ahead) const {
+    return (tile + ahead) * kColumns < shared.ends[kLevels - 1];
+  }
   __device__ void advance() { ++tile; }
   __device__ void copy_keys(int ahead) {
     copy(shared.keys, params.k_row_bytes, shared.rows[(tile + ahead) % 2],
@@ -138,8 +141,8 @@ struct PackedRows {
         blocks.levels + static_cast<std::int64_t>(row) * blocks.key_blocks;
     const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
     const auto here = [&](int block) {
-      return __ballot_sync(kAllLanes, block + lane < blocks.key_blocks &&
-                                          __ldg(levels + block + lane) == 1 << warp);
+      return __ballot_sync(
+          kAllLanes, block + lane < blocks.key_blocks && __ldg(levels + block + lane) == 1 << warp);
     };
     int count = 0;
 #pragma unroll 4

@@ -1,5 +1,5 @@
-// Sparse attention's tiles on Hopper (../../dense_attention/hopper_consumer.cuh): 128 columns of the
-// packed row of a query block, each block of keys a box of a tensor map.
+// Sparse attention's tiles on Hopper (../../dense_attention/hopper_consumer.cuh): 128 columns of
+// the packed row of a query block, each block of keys a box of a tensor map.
 //
 // Two warps work ahead of the computing warpgroups. One takes a query block from the counter, sums
 // up its columns and announces it; the other goes over its levels, packs tiles and queues their
@@ -68,9 +68,9 @@ struct PackedTiles {
   }
 
   template <int kScores>
-  __device__ void exponentiate(const Params& params, const Shared& shared, int,
-                               std::uint32_t tile, float (&scores)[kScores],
-                               OnlineSoftmax& softmax, float (&rescale)[2]) const {
+  __device__ void exponentiate(const Params& params, const Shared& shared, int, std::uint32_t tile,
+                               float (&scores)[kScores], OnlineSoftmax& softmax,
+                               float (&rescale)[2]) const {
     if (tile_shift == kColumnWeights)
       add_column_weights(scores, shared.weights[tile % kWeightSlots]);
     softmax.template update_shifted<false, true>(scores, params.problem.scale_log2,

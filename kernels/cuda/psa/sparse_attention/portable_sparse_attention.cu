@@ -18,9 +18,11 @@ void launch(CudaRuntime& runtime, const PortableSparseParams<T>& params) {
   using Traits = PortableTraits<T, kHeadDim, kPortableTileColumns>;
   using Rows = PackedRows<Traits>;
   const int shared_bytes = Rows::shared_bytes(params.blocks.key_blocks);
-  PSAGEN_CHECK(shared_bytes <= kMaxSharedBytes, ErrorCode::kUnsupported, "sparse_attention: ",
-               params.blocks.key_blocks, " key blocks are too many for the portable kernel, wanted "
-               "at most ", (kMaxSharedBytes - Rows::shared_bytes(0)) / 2);
+  PSAGEN_CHECK(shared_bytes <= kMaxSharedBytes, ErrorCode::kUnsupported,
+               "sparse_attention: ", params.blocks.key_blocks,
+               " key blocks are too many for the portable kernel, wanted "
+               "at most ",
+               (kMaxSharedBytes - Rows::shared_bytes(0)) / 2);
   const auto kernel = portable_attention_kernel<Traits, Rows>;
   PSAGEN_CUDA(
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes));

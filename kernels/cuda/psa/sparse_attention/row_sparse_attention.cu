@@ -121,7 +121,8 @@ __global__ void __launch_bounds__(32 * kWarps) sparse_row_kernel(const RowParams
   for (int c = 0; c < kColumns; ++c)
     if (const int d = lane + 32 * c; d < params.depth) out[d] = narrow<T>(sums[c] * inverse);
   if (params.lse != nullptr && lane == 0)
-    params.lse[static_cast<std::int64_t>(blockIdx.y) * params.tokens + token] = sum > 0.0f ? max + logf(sum) : -INFINITY;
+    params.lse[static_cast<std::int64_t>(blockIdx.y) * params.tokens + token] =
+        sum > 0.0f ? max + logf(sum) : -INFINITY;
 }
 
 HeadStrides head_strides(const ConstTensorView& view) {

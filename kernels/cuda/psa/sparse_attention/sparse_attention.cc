@@ -23,12 +23,8 @@ bool tiled_kernels_take(const SparseAttentionArgs& args) {
 }  // namespace
 
 AttentionArgs without_levels(const SparseAttentionArgs& args) {
-  return {.q = args.q,
-          .k = args.k,
-          .v = args.v,
-          .scale = args.scale,
-          .out = args.out,
-          .lse = args.lse};
+  return {
+      .q = args.q, .k = args.k, .v = args.v, .scale = args.scale, .out = args.out, .lse = args.lse};
 }
 
 BlockLevels block_levels(const SparseAttentionArgs& args) {
@@ -48,8 +44,7 @@ BlockLevels block_levels(const SparseAttentionArgs& args) {
   return blocks;
 }
 
-void sparse_attention(CudaRuntime& runtime, Workspace& workspace,
-                      const SparseAttentionArgs& args) {
+void sparse_attention(CudaRuntime& runtime, Workspace& workspace, const SparseAttentionArgs& args) {
   if (args.out.num_elements() == 0) return;
   int tile_columns = kNoTiles;
   if (!tiled_kernels_take(args)) {
