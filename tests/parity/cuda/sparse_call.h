@@ -21,6 +21,7 @@ namespace psagen::kernels {
 struct SparseSize {
   std::int64_t batch = 1, tokens = 1, heads = 1, depth = 64;
   int key_block = 128, query_block = 128;
+  std::int64_t extra_columns = 0;  // ahead of q, k and v: with one of them no row is aligned
 
   PyramidShape pyramid() const { return {tokens, key_block, 2}; }
   std::int64_t query_blocks() const { return (tokens + query_block - 1) / query_block; }
@@ -48,7 +49,8 @@ class SparseCall {
         scale(1.0 / std::sqrt(static_cast<double>(size.depth))),
         levels(static_cast<std::size_t>(size.rows() * size.key_blocks()), 1),
         random_(seed),
-        qkv_(memory_, dtype, {size.batch, size.tokens, 3 * size.heads * size.depth}) {
+        qkv_(memory_, dtype,
+             {size.batch, size.tokens, 3 * size.heads * size.depth + size.extra_columns}) {
     const auto value = [this](auto...) { return real(-2.0, 2.0); };
     for (int part = 0; part < 3; ++part) fill(part, value);
   }
@@ -65,7 +67,8 @@ class SparseCall {
   template <typename View>
   View part_of(View qkv, int part) const {
     const std::int64_t width = size.heads * size.depth;
-    return qkv.slice(2, part * width, (part + 1) * width).split_last(size.heads, size.depth);
+    const std::int64_t begin = size.extra_columns + part * width;
+    return qkv.slice(2, begin, begin + width).split_last(size.heads, size.depth);
   }
   ConstTensorView part(int part) const { return part_of(ConstTensorView(qkv_.view()), part); }
 

@@ -5,6 +5,7 @@
 #include "kernels/cuda/dense_attention/portable_block.cuh"
 #include "kernels/cuda/device/numeric.cuh"
 #include "kernels/cuda/device/reduce.cuh"
+#include "kernels/cuda/device/row_values.cuh"
 #include "kernels/cuda/psa/sparse_attention/packed_row.h"
 #include "kernels/cuda/psa/sparse_attention/sparse_ways.h"
 
@@ -13,6 +14,7 @@ namespace {
 
 constexpr int kWarps = 4;
 constexpr int kMaxHeadDim = 256;
+constexpr int kChunk = 8;  // head dimensions are multiples of it
 
 template <typename T>
 struct RowParams {
@@ -64,8 +66,9 @@ __device__ BlockRows<T> block_rows(const RowParams<T>& params, int batch, int he
   return rows;
 }
 
-template <typename T>
-__global__ void __launch_bounds__(32 * kWarps) sparse_row_kernel(const RowParams<T> params) {
+// kAligned: every row of keys is on 16 bytes.
+template <typename T, bool kAligned>
+__global__ void __launch_bounds__(32 * kWarps, 4) sparse_row_kernel(const RowParams<T> params) {
   constexpr int kColumns = kMaxHeadDim / 32;
   __shared__ float queries[kWarps][kMaxHeadDim];
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
@@ -94,7 +97,13 @@ __global__ void __launch_bounds__(32 * kWarps) sparse_row_kernel(const RowParams
       if (key_row < rows.count) {
         const T* const key = rows.keys + key_row * rows.key_stride;
         float dot = 0.0f;
-        for (int d = 0; d < params.depth; ++d) dot = fmaf(query[d], widen(key[d]), dot);
+#pragma unroll 2
+        for (int d = 0; d < params.depth; d += kChunk) {
+          float values[kChunk];
+          load_chunk<kAligned>(key + d, values);
+#pragma unroll
+          for (int i = 0; i < kChunk; ++i) dot = fmaf(query[d + i], values[i], dot);
+        }
         const int tokens = row_tokens(rows.tokens, rows.level_index, key_row);
         score = dot + logf(static_cast<float>(tokens));
       }
@@ -104,6 +113,7 @@ __global__ void __launch_bounds__(32 * kWarps) sparse_row_kernel(const RowParams
       sum = sum * rescale + warp_sum(weight);
       for (float& value : sums) value *= rescale;
       const int count = min(32, rows.count - begin);
+#pragma unroll 2
       for (int i = 0; i < count; ++i) {
         const float share = __shfl_sync(0xffffffffu, weight, i);
         const T* const values = rows.values + (begin + i) * rows.value_stride;
@@ -129,13 +139,22 @@ HeadStrides head_strides(const ConstTensorView& view) {
   return {view.stride(0), view.stride(1), view.stride(2)};
 }
 
+bool has_aligned_rows(const ConstTensorView& view) {
+  const auto per_access = static_cast<std::int64_t>(16 / dtype_size(view.dtype()));
+  if (reinterpret_cast<std::uintptr_t>(view.bytes()) % 16 != 0) return false;
+  for (int axis = 0; axis < 3; ++axis)
+    if (view.dim(axis) > 1 && view.stride(axis) % per_access != 0) return false;
+  return true;
+}
+
 }  // namespace
 
 void row_sparse_attention(CudaRuntime& runtime, const SparseAttentionArgs& args) {
   constexpr std::int64_t kMaxGridHeight = 65535;
   const std::int64_t heads = args.q.dim(0) * args.q.dim(2);
-  PSAGEN_CHECK(args.q.dim(3) <= kMaxHeadDim, ErrorCode::kUnsupported, "sparse_attention: heads of ",
-               args.q.dim(3), ", wanted at most ", kMaxHeadDim);
+  PSAGEN_CHECK(args.q.dim(3) <= kMaxHeadDim && args.q.dim(3) % kChunk == 0, ErrorCode::kUnsupported,
+               "sparse_attention: heads of ", args.q.dim(3), ", wanted a multiple of ", kChunk,
+               " up to ", kMaxHeadDim);
   PSAGEN_CHECK(heads <= kMaxGridHeight, ErrorCode::kUnsupported, "sparse_attention: ", heads,
                " heads of all batches, wanted at most ", kMaxGridHeight);
   const dim3 grid(static_cast<unsigned>((args.q.dim(1) + kWarps - 1) / kWarps),
@@ -162,7 +181,9 @@ void row_sparse_attention(CudaRuntime& runtime, const SparseAttentionArgs& args)
         .query_block = args.query_block,
         .query_blocks = static_cast<int>(args.levels.dim(2)),
         .scale = static_cast<float>(args.scale)};
-    sparse_row_kernel<<<grid, 32 * kWarps, 0, runtime.stream()>>>(params);
+    const bool aligned = has_aligned_rows(args.k) && has_aligned_rows(args.pyramid.keys);
+    const auto kernel = aligned ? sparse_row_kernel<T, true> : sparse_row_kernel<T, false>;
+    kernel<<<grid, 32 * kWarps, 0, runtime.stream()>>>(params);
   });
   PSAGEN_CUDA(cudaGetLastError());
 }
