@@ -211,7 +211,7 @@ __device__ inline void pool_block(const PoolParams& p, const HeadRows& from, voi
 }
 
 template <typename S, typename T, bool kCaps>
-__global__ void __launch_bounds__(kMostThreads) pyramid_pool_kernel(const PoolParams p) {
+__global__ void __launch_bounds__(kMostThreads, 1) pyramid_pool_kernel(const PoolParams p) {
   if (blockIdx.z == 0)
     pool_block<S, true, kCaps>(p, p.k, p.keys);
   else

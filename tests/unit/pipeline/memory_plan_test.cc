@@ -66,6 +66,25 @@ TEST(MemoryPlan, GrowsWithFramesAndElements) {
   EXPECT_EQ(denoise(17, DType::kF16), denoise(17, DType::kBF16));
 }
 
+// A GPU stores the means of 2, 4 and 8 tokens, in the type of the keys.
+TEST(MemoryPlan, CountsThePyramidAndTheLevels) {
+  VideoRequest request = tiny_request(17);  // 1,280 tokens, one head of 128
+  const auto denoise = [&] {
+    return stage_bytes(MemoryPlanner(kTinyModel, request, gpu(DType::kBF16)).plan(),
+                       Stage::kDenoise);
+  };
+  const std::size_t dense = denoise();
+  request.attention.kind = AttentionKind::kPyramid;
+  request.attention.psa.key_block = 128;
+  request.attention.reorder_tokens = true;
+  const std::size_t rows = 10 * (64 + 32 + 16);
+  const std::size_t pyramid = rows * (2 * 128 * 2 + 4);
+  const std::size_t levels = 10 * 10 + 10 * 4;    // a byte a pair, an index a query block
+  const std::size_t order = 1280 * 4;             // of the tokens
+  const std::size_t density = 2 * 2 * 2 * 1 * 4;  // forwards, layers, kinds, heads
+  EXPECT_EQ(denoise() - dense, pyramid + levels + order + density);
+}
+
 TEST(MemoryPlan, NamesTheMostFramesThatFit) {
   // Before it refuses, the planner cuts what it may: without tiles, chunks of one latent frame.
   const auto peak = [](std::int64_t frames) {

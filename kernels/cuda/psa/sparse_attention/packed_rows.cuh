@@ -3,7 +3,7 @@
 //
 // At its start the block of threads sorts its row of block levels into a list in shared memory, a
 // warp a level. While the scores of a tile are computed, one warp works out where the rows of the
-// next come from: a number for every four rows, which are always neighbours, and the log2 of the
+// next come from: an address for every four rows, which are always neighbours, and the log2 of the
 // tokens each column stands for. A tile of one level has one such number, which costs nothing;
 // columns that are not there have -inf and hold zeros.
 #pragma once
@@ -29,19 +29,39 @@ struct PortableSparseParams {
   float inverse_scale_log2 = 1.0f;
 };
 
-// Behind queries, keys and values in shared memory; the list of key blocks follows it.
+// Four neighbouring rows of keys or values: the first one's address, a multiple of 16, whether they
+// are of the pyramid, and how many of them there are.
+struct FourRows {
+  static constexpr unsigned kCountMask = 7, kPooled = 8, kFlags = 15;
+  unsigned long long bits;
+
+  FourRows() = default;
+  __device__ FourRows(const std::byte* first, bool pooled, int count)
+      : bits(reinterpret_cast<unsigned long long>(first) | (pooled ? kPooled : 0u) |
+             static_cast<unsigned>(count)) {}
+
+  __device__ const std::byte* first() const {
+    return reinterpret_cast<const std::byte*>(bits & ~static_cast<unsigned long long>(kFlags));
+  }
+  __device__ bool pooled() const { return (static_cast<unsigned>(bits) & kPooled) != 0; }
+  __device__ int count() const {
+    return static_cast<int>(static_cast<unsigned>(bits) & kCountMask);
+  }
+};
+
+// Behind queries, keys and values in shared memory; the list of key blocks follows it. Of two
+// things the first is for keys, the second for values.
 template <int kColumns>
 struct PackedRowsShared {
   struct Source {
     const std::byte* level_1;  // the head's rows
     const std::byte* pooled;
   };
-  Source keys, values;
+  Source sources[2];
   int counts[kLevels];  // blocks of each level
   int ends[kLevels];    // columns up to the end of each level
-  // Of four columns, the first row: of level 1, or ~ of the pyramid. Those that one thread copies
-  // are neighbours.
-  alignas(16) int rows[2][kColumns / 4];
+  // Those that one thread copies are neighbours.
+  alignas(16) FourRows rows[2][2][kColumns / 4];  // of this tile and the next
   float shift[2];
   alignas(8) float weights[2][kColumns];
   std::uint16_t list[1];
@@ -85,11 +105,13 @@ struct PackedRows {
       const std::int64_t pooled =
           (static_cast<std::int64_t>(job.batch) * problem.heads + job.head) * params.pooled_rows *
           Traits::kHeadDim;
-      const auto bytes = [](const auto* data) { return reinterpret_cast<const std::byte*>(data); };
-      shared.keys = {bytes(head_of(params.k, params.k_strides, job)),
-                     bytes(params.pooled_keys + pooled)};
-      shared.values = {bytes(head_of(params.v, params.v_strides, job)),
-                       bytes(params.pooled_values + pooled)};
+      const auto bytes = [](const auto* data) {
+        return reinterpret_cast<const std::byte*>(data);
+      };
+      shared.sources[0] = {bytes(head_of(params.k, params.k_strides, job)),
+                           bytes(params.pooled_keys + pooled)};
+      shared.sources[1] = {bytes(head_of(params.v, params.v_strides, job)),
+                           bytes(params.pooled_values + pooled)};
     }
     const int row =
         (job.batch * problem.heads + job.head) * problem.query_blocks + job.query / kFusedQueries;
@@ -103,16 +125,17 @@ struct PackedRows {
   }
   __device__ void advance() { ++tile; }
   __device__ void copy_keys(int ahead) {
-    copy(shared.keys, params.k_row_bytes, shared.rows[(tile + ahead) % 2],
+    copy(shared.rows[(tile + ahead) % 2][0], params.k_row_bytes,
          shared_address(&shared) - 2 * kTileBytes);
   }
   __device__ void copy_values() {
-    copy(shared.values, params.v_row_bytes, shared.rows[tile % 2],
-         shared_address(&shared) - kTileBytes);
+    copy(shared.rows[tile % 2][1], params.v_row_bytes, shared_address(&shared) - kTileBytes);
   }
   // The warps in turn: it is their own time that it costs.
   __device__ void prepare() {
-    if (has(1) && static_cast<int>(threadIdx.x) / 32 == tile % Traits::kWarps) locate(tile + 1);
+    int thread = static_cast<int>(threadIdx.x);
+    keep(thread);
+    if (has(1) && thread / 32 == tile % Traits::kWarps) locate(tile + 1);
   }
 
   template <int kScores>
@@ -163,26 +186,35 @@ struct PackedRows {
     __syncthreads();
   }
 
-  // By one warp: two columns a lane.
+  // By one warp: four columns two lanes, of which one has the keys and one the values.
   __device__ void locate(int tile) {
     const BlockLevels& blocks = params.blocks;
-    const int lane = static_cast<int>(threadIdx.x) % 32, slot = tile % 2;
-    const ColumnSource source = locate_column(blocks, shared.ends, tile * kColumns + 2 * lane);
+    int thread = static_cast<int>(threadIdx.x);
+    keep(thread);  // as in copy()
+    const int lane = thread % 32, slot = tile % 2;
+    const int four = lane / 2, part = lane % 2;
+    const ColumnSource source = locate_column(blocks, shared.ends, tile * kColumns + 4 * four);
     const int level = source.level_index;
-    int first = blocks.absent_row, tokens = 0;
+    const std::byte* first = shared.sources[part].level_1;
+    int count = 0, tokens = 0;
     bool whole = false;
     if (level < kLevels) {
       int entry = source.entry;
       for (int i = 0; i < level; ++i) entry += shared.counts[i];
       const int block = shared.list[entry];
-      first = blocks.first_row(level, block) + source.row;
+      const std::int64_t row = blocks.first_row(level, block) + source.row;
+      const int row_bytes = part == 0 ? params.k_row_bytes : params.v_row_bytes;
+      count = level > 0 ? 4 : max(0, min(4, params.problem.keys - static_cast<int>(row)));
+      if (level > 0)
+        first = shared.sources[part].pooled + row * Traits::kRowBytes;
+      else if (count > 0)
+        first += row * row_bytes;
       tokens = blocks.block_tokens(block);
       whole = blocks.is_whole(block);
     }
     constexpr int kThreadsApart = kRowsOfPass / 4;
-    if (lane % 2 == 0)
-      shared.rows[slot][lane / 2 % kThreadsApart * kPasses + lane / 2 / kThreadsApart] =
-          level == 0 || level == kLevels ? first : ~first;
+    shared.rows[slot][part][four % kThreadsApart * kPasses + four / kThreadsApart] =
+        FourRows(first, level > 0 && level < kLevels, count);
     const int first_level = __shfl_sync(kAllLanes, level, 0);
     const bool alike = __all_sync(kAllLanes, whole && level == first_level);
     if (lane == 0) shared.shift[slot] = alike ? static_cast<float>(level) : kColumnWeights;
@@ -190,38 +222,33 @@ struct PackedRows {
     float weights[2];
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-      const int count = row_tokens(tokens, level, source.row + i);
-      weights[i] = count == 0 ? minus_infinity()
-                              : log2f(static_cast<float>(count)) * params.inverse_scale_log2;
+      const int of_row = row_tokens(tokens, level, source.row + 2 * part + i);
+      weights[i] = of_row == 0 ? minus_infinity()
+                               : log2f(static_cast<float>(of_row)) * params.inverse_scale_log2;
     }
     *reinterpret_cast<float2*>(shared.weights[slot] + 2 * lane) =
         make_float2(weights[0], weights[1]);
   }
 
   // Queues a tile's rows; those past the last token become zeros.
-  __device__ void copy(const typename Shared::Source& source, int row_bytes, const int* rows,
-                       std::uint32_t to) const {
+  __device__ void copy(const FourRows* rows, int row_bytes, std::uint32_t to) const {
     int thread = static_cast<int>(threadIdx.x);
     keep(thread);  // nothing of this is to stay in registers from tile to tile
-    const int row = thread / Traits::kPieces, piece = thread % Traits::kPieces;
-    int firsts[kPasses];
+    const int row = thread / Traits::kPieces, piece = thread % Traits::kPieces, within = row % 4;
+    const auto level_1 = static_cast<unsigned>(within * row_bytes + piece * 16);
+    const auto pooled = static_cast<unsigned>(within * Traits::kRowBytes + piece * 16);
+    FourRows own[kPasses];
 #pragma unroll
-    for (int i = 0; i < kPasses; i += 4)
-      *reinterpret_cast<int4*>(firsts + i) =
-          *reinterpret_cast<const int4*>(rows + row / 4 * kPasses + i);
-    const std::byte* const level_1 = source.level_1 + piece * 16;
-    const std::byte* const pooled = source.pooled + piece * 16;
+    for (int i = 0; i < kPasses; i += 2) {
+      const ulonglong2 two = *reinterpret_cast<const ulonglong2*>(rows + row / 4 * kPasses + i);
+      own[i].bits = two.x;
+      own[i + 1].bits = two.y;
+    }
     to += row * Traits::kRowBytes + (piece ^ (row % 8)) * 16;
 #pragma unroll
-    for (int i = 0; i < kPasses; ++i) {
-      const bool is_pooled = firsts[i] < 0;
-      const int at = (is_pooled ? ~firsts[i] : firsts[i]) + row % 4;
-      const std::byte* const from =
-          (is_pooled ? pooled : level_1) +
-          static_cast<std::int64_t>(at) * (is_pooled ? Traits::kRowBytes : row_bytes);
-      copy_16_async(to + i * kRowsOfPass * Traits::kRowBytes, from,
-                    is_pooled || at < params.problem.keys);
-    }
+    for (int i = 0; i < kPasses; ++i)
+      copy_16_async(to + i * kRowsOfPass * Traits::kRowBytes,
+                    own[i].first() + (own[i].pooled() ? pooled : level_1), within < own[i].count());
   }
 };
 
