@@ -1,6 +1,6 @@
 // Pooled queries against the coarsest keys, down to one number for each query block and key block:
-//   score = mean over the means q of the query block of
-//           log2 sum over the rows k of the key block of g 2^((q . k) scale / ln 2)
+//   score = mean over the means q of the query block, which are times scale / ln 2, of
+//           log2 sum over the rows k of the key block of g 2^(q . k)
 //
 // Subtracting the mean key, as the CPU does before it multiplies, changes every score of a mean by
 // the same number, which the softmax over the row takes out again: here the matrix units do not
@@ -38,11 +38,12 @@ struct ScoreParams {
   const float* log2_weight;
   std::int64_t head_stride;  // of keys, in elements
   SelectionShape shape;
-  int slots;
-  int rows;       // of keys: key blocks x rows of a block
-  int full_rows;  // those of eight tokens
-  float scale_log2;
-  float* scores;  // [heads, query blocks, key blocks]
+  int slot_bits;                   // slots = 1 << slot_bits
+  int means_of_block, last_means;  // of a query block, of the last one
+  float share, last_share;         // of one of those
+  int rows;                        // of keys: key blocks x rows of a block
+  int full_rows;                   // those of eight tokens
+  float* scores;                   // [heads, query blocks, key blocks]
 };
 
 template <int kDepth>
@@ -143,6 +144,17 @@ __device__ inline float log2_sum(const float (&scores)[kRowsOfThread], int first
   return max + __log2f(sum);
 }
 
+// Over the 2^bits slots of a query block, up to eight, which lie in neighbouring rows of a product:
+// every fourth lane.
+__device__ inline float sum_over_slots(float value, int bits) {
+#pragma unroll
+  for (int bit = 0; bit < 3; ++bit) {
+    const float other = __shfl_xor_sync(0xffffffffu, value, 4 << bit);
+    value += bit < bits ? other : 0.0f;
+  }
+  return value;
+}
+
 // kRows: level-8 rows of a key block.
 template <typename T, int kDepth, int kRows>
 __global__ void __launch_bounds__(kThreads, 3) block_scores_kernel(const ScoreParams p) {
@@ -156,6 +168,8 @@ __global__ void __launch_bounds__(kThreads, 3) block_scores_kernel(const ScorePa
   const int first_tile = static_cast<int>(blockIdx.x) * kTilesOfChunk;
   const int last_tile = min(first_tile + kTilesOfChunk, tiles);
   const T* const keys = static_cast<const T*>(p.keys) + head * p.head_stride;
+  float* const scores_of_head =
+      p.scores + static_cast<std::int64_t>(head) * p.shape.query_blocks * p.shape.key_blocks;
   const TileCopy<kDepth> copy;
 #pragma unroll
   for (int stage = 0; stage < kStages - 1; ++stage) {
@@ -163,7 +177,7 @@ __global__ void __launch_bounds__(kThreads, 3) block_scores_kernel(const ScorePa
       copy.start(keys, (first_tile + stage) * kTileRows, p.rows, shared + stage * kTileBytes);
     commit_copies();
   }
-  const int slots_of_head = p.shape.query_blocks * p.slots;
+  const int slots_of_head = p.shape.query_blocks << p.slot_bits;
   const int first_mean = static_cast<int>(blockIdx.y) * kMeansOfBlock + warp * kMeansOfWarp;
   const std::uint32_t lane_offset =
       16 * block_scores::shared_chunk(block_scores::lane_place(lane, 0),
@@ -172,6 +186,10 @@ __global__ void __launch_bounds__(kThreads, 3) block_scores_kernel(const ScorePa
   means.load(
       static_cast<const T*>(p.means) + static_cast<std::int64_t>(head) * slots_of_head * kDepth,
       first_mean, slots_of_head, lane);
+
+  // The same slot in all of the thread's rows, which are eight apart.
+  const int own_slot = (lane / 4) & ((1 << p.slot_bits) - 1);
+  const int first_query_block = (first_mean + lane / 4) >> p.slot_bits;
 
   for (int tile = first_tile; tile < last_tile; ++tile) {
     wait_for_copies<kStages - 2>();
@@ -192,29 +210,27 @@ __global__ void __launch_bounds__(kThreads, 3) block_scores_kernel(const ScorePa
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         float scores[kRowsOfThread];
+        float log2_tokens = 3.0f;
 #pragma unroll
-        for (int i = 0; i < kRowsOfThread; ++i)
-          scores[i] = fmaf(sums[part][i / 2][2 * half + i % 2], p.scale_log2, 3.0f);
+        for (int i = 0; i < kRowsOfThread; ++i) scores[i] = sums[part][i / 2][2 * half + i % 2];
         if (!full) {
-          // Of groups of fewer than eight tokens, and rows without any.
+          // Groups of fewer than eight tokens, and rows without any.
+          log2_tokens = 0.0f;
 #pragma unroll
           for (int i = 0; i < kRowsOfThread; ++i)
-            scores[i] += first_row + i < p.rows ? __ldg(p.log2_weight + first_row + i) - 3.0f
-                                                : minus_infinity();
+            scores[i] +=
+                first_row + i < p.rows ? __ldg(p.log2_weight + first_row + i) : minus_infinity();
         }
-        const int slot = first_mean + 16 * part + 8 * half + lane / 4;
-        const int block = slot / p.slots;
-        const int count = p.shape.means_of(block);
+        const int block = first_query_block + ((16 * part + 8 * half) >> p.slot_bits);
+        const bool last = block == p.shape.query_blocks - 1;
+        const bool present = own_slot < (last ? p.last_means : p.means_of_block);
+        float* const row = scores_of_head + block * p.shape.key_blocks + first_block;
 #pragma unroll
         for (int b = 0; b < kBlocksOfThread; ++b) {
-          float value = slot % p.slots < count ? log2_sum<kRows>(scores, b * kRows) : 0.0f;
-          for (int step = 1; step < p.slots; step *= 2)
-            value += __shfl_xor_sync(0xffffffffu, value, 4 * step);
-          if (slot % p.slots == 0 && block < p.shape.query_blocks &&
-              first_block + b < p.shape.key_blocks)
-            p.scores[(static_cast<std::int64_t>(head) * p.shape.query_blocks + block) *
-                         p.shape.key_blocks +
-                     first_block + b] = value / static_cast<float>(count);
+          const float value = log2_sum<kRows>(scores, b * kRows) + log2_tokens;
+          const float sum = sum_over_slots(present ? value : 0.0f, p.slot_bits);
+          if (own_slot == 0 && block < p.shape.query_blocks && first_block + b < p.shape.key_blocks)
+            row[b] = sum * (last ? p.last_share : p.share);
         }
       }
   }
@@ -223,7 +239,7 @@ __global__ void __launch_bounds__(kThreads, 3) block_scores_kernel(const ScorePa
 template <typename T, int kDepth, int kRows>
 void launch(CudaRuntime& runtime, const ScoreParams& p, int heads) {
   const int tiles = (p.rows + kTileRows - 1) / kTileRows;
-  const int means = p.shape.query_blocks * p.slots;
+  const int means = p.shape.query_blocks << p.slot_bits;
   const dim3 grid(static_cast<unsigned>((tiles + kTilesOfChunk - 1) / kTilesOfChunk),
                   static_cast<unsigned>((means + kMeansOfBlock - 1) / kMeansOfBlock),
                   static_cast<unsigned>(heads));
@@ -257,7 +273,7 @@ bool pooled_scores_by_matrix(const SelectionShape& shape, DType dtype) {
 }
 
 void pooled_scores(CudaRuntime& runtime, const SelectionShape& shape, const PooledQueries& queries,
-                   const CoarseKeys& keys, double scale, const ScoreRows& out) {
+                   const CoarseKeys& keys, const ScoreRows& out) {
   const std::int64_t element = static_cast<std::int64_t>(dtype_size(keys.dtype));
   const std::int64_t head_means =
       static_cast<std::int64_t>(shape.query_blocks) * queries.slots * shape.depth;
@@ -267,10 +283,13 @@ void pooled_scores(CudaRuntime& runtime, const SelectionShape& shape, const Pool
   p.log2_weight = keys.log2_weight;
   p.head_stride = keys.head_stride;
   p.shape = shape;
-  p.slots = queries.slots;
+  while (1 << p.slot_bits < queries.slots) ++p.slot_bits;
+  p.means_of_block = shape.means_of(0);
+  p.last_means = shape.means_of(shape.query_blocks - 1);
+  p.share = 1.0f / static_cast<float>(p.means_of_block);
+  p.last_share = 1.0f / static_cast<float>(p.last_means);
   p.rows = shape.key_blocks * (shape.key_block / 8);
   p.full_rows = static_cast<int>(shape.tokens / 8);
-  p.scale_log2 = static_cast<float>(scale * 1.4426950408889634);
   p.scores = out.scores;
   if (keys.dtype == DType::kBF16) return launch<__nv_bfloat16>(runtime, p, out.heads);
   launch<__half>(runtime, p, out.heads);

@@ -10,8 +10,8 @@
 
 namespace psagen::kernels::cuda {
 
-// Pooled queries of a query block: its means, in `slots` rows of which the first are there. A power
-// of two, so that the rows of a block are neighbours within a warp's eight.
+// Pooled queries of a query block: its means times scale / ln 2, in `slots` rows of which the first
+// are there. A power of two, so that the rows of a block are neighbours within a warp's eight.
 struct PooledQueries {
   void* means = nullptr;  // [B N, query blocks, slots, depth], absent ones zeros
   DType dtype = DType::kF32;
@@ -42,7 +42,7 @@ struct SelectionShape {
 };
 
 void pool_queries(CudaRuntime& runtime, const SelectionShape& shape, const ConstTensorView& q,
-                  const PooledQueries& out);
+                  double scale, const PooledQueries& out);
 
 // The level-8 rows of the pyramid, which are its last.
 struct CoarseKeys {
@@ -62,11 +62,11 @@ struct ScoreRows {
 // block. On the matrix units, which take rows of 64 or 128 elements of a 16-bit type.
 bool pooled_scores_by_matrix(const SelectionShape& shape, DType dtype);
 void pooled_scores(CudaRuntime& runtime, const SelectionShape& shape, const PooledQueries& queries,
-                   const CoarseKeys& keys, double scale, const ScoreRows& out);
+                   const CoarseKeys& keys, const ScoreRows& out);
 
 // The same for anything else, queries in float32.
 void plain_pooled_scores(CudaRuntime& runtime, const SelectionShape& shape,
-                         const PooledQueries& queries, const CoarseKeys& keys, double scale,
+                         const PooledQueries& queries, const CoarseKeys& keys,
                          const ScoreRows& out);
 
 // The official estimator (kernels/psa/sampling.h): the best score of each sampled query in a key

@@ -33,8 +33,8 @@ struct PlainParams {
   int queries, keys;  // of a block
   int first_head;
   PhiloxKey random;
-  float scale_log2;
-  float* scores;  // [heads, query blocks, key blocks]
+  float scale_log2 = 1.0f;  // pooled queries have it already
+  float* scores;            // [heads, query blocks, key blocks]
 };
 
 // kernels/psa/sampling.h: the quarter of the positions with the largest draws, ascending.
@@ -224,11 +224,10 @@ void launch(CudaRuntime& runtime, Kernel kernel, const PlainParams& p, int heads
   PSAGEN_CUDA(cudaGetLastError());
 }
 
-PlainParams params_of(const SelectionShape& shape, double scale, const ScoreRows& out) {
+PlainParams params_of(const SelectionShape& shape, const ScoreRows& out) {
   PlainParams p{};
   p.shape = shape;
   p.first_head = out.first_head;
-  p.scale_log2 = static_cast<float>(scale * 1.4426950408889634);
   p.scores = out.scores;
   return p;
 }
@@ -236,9 +235,9 @@ PlainParams params_of(const SelectionShape& shape, double scale, const ScoreRows
 }  // namespace
 
 void plain_pooled_scores(CudaRuntime& runtime, const SelectionShape& shape,
-                         const PooledQueries& queries, const CoarseKeys& keys, double scale,
+                         const PooledQueries& queries, const CoarseKeys& keys,
                          const ScoreRows& out) {
-  PlainParams p = params_of(shape, scale, out);
+  PlainParams p = params_of(shape, out);
   p.means = static_cast<const float*>(queries.means);
   p.coarse = keys.keys;
   p.coarse_stride = keys.head_stride;
@@ -254,7 +253,8 @@ void plain_pooled_scores(CudaRuntime& runtime, const SelectionShape& shape,
 void sampled_scores(CudaRuntime& runtime, const SelectionShape& shape, const ConstTensorView& q,
                     const ConstTensorView& k, std::uint64_t seed, double scale,
                     const ScoreRows& out) {
-  PlainParams p = params_of(shape, scale, out);
+  PlainParams p = params_of(shape, out);
+  p.scale_log2 = static_cast<float>(scale * 1.4426950408889634);
   p.q = head_rows("select_blocks", "q", q);
   p.k = head_rows("select_blocks", "k", k);
   p.queries = shape.query_block / 4;

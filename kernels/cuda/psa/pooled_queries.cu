@@ -1,6 +1,6 @@
 // Means of 32 queries, which select_blocks judges key blocks by. A thread has eight elements of one
-// mean; it adds the queries one after the other, as the CPU does. Bytes: q once, 1/32 of it
-// written.
+// mean; it adds the queries one after the other, as the CPU does. They are scaled here, before they
+// are rounded, so that products with keys are scores. Bytes: q once, 1/32 of it written.
 #include "kernels/cuda/cuda_check.h"
 #include "kernels/cuda/device/numeric.cuh"
 #include "kernels/cuda/psa/block_scores.h"
@@ -15,6 +15,7 @@ struct PoolQueriesParams {
   HeadRows q;
   void* means;
   SelectionShape shape;
+  float scale_log2;
   int slots, chunks;  // chunks of eight elements of a row
   int blocks_of_row;  // blocks of threads that share the means of one slot, over all heads
 };
@@ -51,7 +52,7 @@ __global__ void __launch_bounds__(kThreads) pool_queries_kernel(const PoolQuerie
         for (int i = 0; i < kHeadChunk; ++i) sum[i] += widen(packs[t].values[i]);
     }
 #pragma unroll
-    for (int i = 0; i < kHeadChunk; ++i) sum[i] /= static_cast<float>(count);
+    for (int i = 0; i < kHeadChunk; ++i) sum[i] = sum[i] / static_cast<float>(count) * p.scale_log2;
   }
   const std::int64_t row =
       (static_cast<std::int64_t>(batch * p.shape.heads + head) * p.shape.query_blocks + block) *
@@ -63,11 +64,16 @@ __global__ void __launch_bounds__(kThreads) pool_queries_kernel(const PoolQuerie
 }  // namespace
 
 void pool_queries(CudaRuntime& runtime, const SelectionShape& shape, const ConstTensorView& q,
-                  const PooledQueries& out) {
+                  double scale, const PooledQueries& out) {
   const int chunks = shape.depth / kHeadChunk;
   const int blocks_of_row = (shape.heads * chunks + kThreads - 1) / kThreads;
-  const PoolQueriesParams p{
-      head_rows("select_blocks", "q", q), out.means, shape, out.slots, chunks, blocks_of_row};
+  const PoolQueriesParams p{head_rows("select_blocks", "q", q),
+                            out.means,
+                            shape,
+                            static_cast<float>(scale * 1.4426950408889634),
+                            out.slots,
+                            chunks,
+                            blocks_of_row};
   const dim3 grid(static_cast<unsigned>(blocks_of_row * shape.query_blocks * out.slots),
                   static_cast<unsigned>(q.dim(0)));
   with_real_type(q.dtype(), [&](auto type) {

@@ -54,15 +54,15 @@ class Scorer {
                                 queries_.slots * shape.depth;
     queries_.means =
         memory.take<std::byte>(static_cast<std::size_t>(values) * dtype_size(queries_.dtype));
-    pool_queries(runtime, shape, args.q, queries_);
+    pool_queries(runtime, shape, args.q, args.scale, queries_);
   }
 
   void score(const ScoreRows& rows) const {
     if (args_.params.estimator == ImportanceEstimator::kSampled)
       return sampled_scores(runtime_, shape_, args_.q, args_.k, args_.params.seed, args_.scale,
                             rows);
-    if (by_matrix_) return pooled_scores(runtime_, shape_, queries_, keys_, args_.scale, rows);
-    plain_pooled_scores(runtime_, shape_, queries_, keys_, args_.scale, rows);
+    if (by_matrix_) return pooled_scores(runtime_, shape_, queries_, keys_, rows);
+    plain_pooled_scores(runtime_, shape_, queries_, keys_, rows);
   }
 
  private:

@@ -222,7 +222,8 @@ class PsaPrepareCuda : public CudaParity {
           for (std::int64_t t = first; t < last; ++t)
             value += r.q[static_cast<std::size_t>(t * depth + d)];
           value /= static_cast<double>(last - first);
-          if (by_matrix) value = rounded(value, dtype());
+          const double factor = p.scale() / std::log(2.0);  // rounded as they are scaled
+          if (by_matrix) value = rounded(value * factor, dtype()) / factor;
         }
         for (std::int64_t j = 0; j < p.key_blocks(); ++j) {
           double sum = 0.0;  // scores are small enough to do without a maximum
