@@ -11,9 +11,8 @@ HeadStrides head_strides(const ConstTensorView& view) {
 }
 
 template <typename Traits, bool kKeyWeights>
-void launch(
-    CudaRuntime& runtime,
-    const PortableParams<typename Traits::ScoreElement, typename Traits::Element>& params) {
+void launch(CudaRuntime& runtime,
+            const PortableParams<typename Traits::ScoreElement, typename Traits::Element>& params) {
   const auto kernel = portable_attention_kernel<Traits, DenseRows<Traits, kKeyWeights>>;
   PSAGEN_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                    Traits::kSharedBytes));
@@ -31,14 +30,14 @@ void launch(CudaRuntime& runtime, const PortableParams<S, T>& params) {
 template <typename S, typename T>
 void launch_of_types(CudaRuntime& runtime, const AttentionArgs& args) {
   const PortableParams<S, T> params{.q = reinterpret_cast<const S*>(args.q.bytes()),
-                                 .k = reinterpret_cast<const S*>(args.k.bytes()),
-                                 .v = reinterpret_cast<const T*>(args.v.bytes()),
-                                 .out = reinterpret_cast<T*>(args.out.bytes()),
-                                 .q_strides = head_strides(args.q),
-                                 .k_strides = head_strides(args.k),
-                                 .v_strides = head_strides(args.v),
-                                 .out_strides = head_strides(args.out),
-                                 .problem = fused_problem(args)};
+                                    .k = reinterpret_cast<const S*>(args.k.bytes()),
+                                    .v = reinterpret_cast<const T*>(args.v.bytes()),
+                                    .out = reinterpret_cast<T*>(args.out.bytes()),
+                                    .q_strides = head_strides(args.q),
+                                    .k_strides = head_strides(args.k),
+                                    .v_strides = head_strides(args.v),
+                                    .out_strides = head_strides(args.out),
+                                    .problem = fused_problem(args)};
   if (args.q.dim(3) == 64) return launch<S, T, 64>(runtime, params);
   launch<S, T, 128>(runtime, params);
 }
@@ -46,9 +45,8 @@ void launch_of_types(CudaRuntime& runtime, const AttentionArgs& args) {
 }  // namespace
 
 void portable_attention(CudaRuntime& runtime, const AttentionArgs& args) {
-  for_fused_types(args, [&]<typename S, typename T>(S, T) {
-    launch_of_types<S, T>(runtime, args);
-  });
+  for_fused_types(args,
+                  [&]<typename S, typename T>(S, T) { launch_of_types<S, T>(runtime, args); });
 }
 
 }  // namespace psagen::kernels::cuda

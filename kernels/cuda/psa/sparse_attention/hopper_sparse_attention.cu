@@ -25,7 +25,8 @@ void launch(CudaRuntime& runtime, const HopperSparseParams& params) {
 }
 
 template <typename S, typename T>
-void launch_of_types(CudaRuntime& runtime, const HopperSparseParams& params, std::int64_t head_dim) {
+void launch_of_types(CudaRuntime& runtime, const HopperSparseParams& params,
+                     std::int64_t head_dim) {
   if (head_dim == 64) return launch<S, T, 64>(runtime, params);
   launch<S, T, 128>(runtime, params);
 }

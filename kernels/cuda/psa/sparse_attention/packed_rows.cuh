@@ -105,9 +105,7 @@ struct PackedRows {
       const std::int64_t pooled =
           (static_cast<std::int64_t>(job.batch) * problem.heads + job.head) * params.pooled_rows *
           Traits::kHeadDim;
-      const auto bytes = [](const auto* data) {
-        return reinterpret_cast<const std::byte*>(data);
-      };
+      const auto bytes = [](const auto* data) { return reinterpret_cast<const std::byte*>(data); };
       shared.sources[0] = {bytes(head_of(params.k, params.k_strides, job)),
                            bytes(params.pooled_keys + pooled)};
       shared.sources[1] = {bytes(head_of(params.v, params.v_strides, job)),

@@ -61,9 +61,8 @@ void launch_of_types(CudaRuntime& runtime, const SparseAttentionArgs& args) {
 }  // namespace
 
 void portable_sparse_attention(CudaRuntime& runtime, const SparseAttentionArgs& args) {
-  for_fused_types(without_levels(args), [&]<typename S, typename T>(S, T) {
-    launch_of_types<S, T>(runtime, args);
-  });
+  for_fused_types(without_levels(args),
+                  [&]<typename S, typename T>(S, T) { launch_of_types<S, T>(runtime, args); });
 }
 
 }  // namespace psagen::kernels::cuda

@@ -43,7 +43,7 @@ struct BlockRows {
 
 template <typename S, typename T>
 __device__ BlockRows<S, T> block_rows(const RowParams<S, T>& params, int batch, int head, int block,
-                                   int level) {
+                                      int level) {
   const BlockLevels& blocks = params.blocks;
   BlockRows<S, T> rows;
   rows.level_index = __ffs(level) - 1;
