@@ -67,13 +67,9 @@ std::string resolve_prompt(const GenerateOptions& options) {
 
 std::unique_ptr<Context> resolve_context(const GenerateOptions& options,
                                          std::shared_ptr<TuningStore> tuning) {
-  engine::DeviceChoice device = engine::parse_device(options.device.value_or("auto"));
+  const engine::DeviceChoice device = engine::parse_device(options.device.value_or("auto"));
   std::optional<DType> dtype;
   if (options.dtype) dtype = engine::parse_compute_dtype(*options.dtype);
-  // Where `auto` may choose it takes a device that can do what is asked.
-  const engine::AttentionConfig attention =
-      engine::parse_attention(options.attention.value_or("dense"));
-  if (device.is_auto && attention.kind != engine::AttentionKind::kDense) device.is_auto = false;
   return engine::open_context(device, dtype, static_cast<int>(options.threads.value_or(0)),
                               std::move(tuning));
 }

@@ -149,56 +149,58 @@ TEST(DevicePath, DrawsStagesStepsBlocksAndOps) {
                            "decode/chunk 0/conv3d", "decode/chunk 2/conv3d"})
     EXPECT_TRUE(ranges.paths().contains(path)) << path;
   EXPECT_FALSE(ranges.paths().contains("denoise/step 4")) << "steps are counted from 0";
-  // Fetched behind the step that runs next, from memory that the next step writes again.
-  TEST(DevicePath, ReportsTheDensitiesOfTheCpu) {
-    VideoRequest request = small_request();
-    request.width = request.height = 160;
-    request.num_frames = 9;
-    request.attention.kind = AttentionKind::kPyramid;
-    request.attention.psa.level_bounds = {0.34, 0.34, 0.34, 1.0};
-    request.attention.warmup_steps = 1;
-    PipelineOptions options;
-    options.report_density = true;
-    const auto steps_of = [&](Context& context) {
-      return TextToVideo(kTinyModel, context, options)
-          .generate(request, [](const Frame&) {}, {})
-          .steps;
-    };
-    Context cpu;
-    const std::vector<StepReport> wanted = steps_of(cpu);
-    const std::vector<StepReport> found = steps_of(*testing::make_host_runtime_context());
-    ASSERT_EQ(found.size(), wanted.size());
-    EXPECT_EQ(found[0].nominal_density, 1.0);
-    for (std::size_t i = 0; i < found.size(); ++i) {
-      EXPECT_NEAR(found[i].nominal_density, wanted[i].nominal_density, 1e-6) << i;
-      ASSERT_EQ(found[i].layers.size(), i == 0 ? 0u : 2u);
-      for (std::size_t layer = 0; layer < found[i].layers.size(); ++layer)
-        EXPECT_NEAR(found[i].layers[layer].executed[0], wanted[i].layers[layer].executed[0], 0.05);
-    }
-  }
+}
 
-  TEST(DevicePath, StopsWhereAsked) {
-    const std::unique_ptr<Context> context = testing::make_host_runtime_context();
-    for (const Stage stop : {Stage::kLoad, Stage::kEncodeText, Stage::kDenoise, Stage::kDecode}) {
-      bool asked = false;
-      std::int64_t calls_after = 0;
-      TextToVideo pipeline(kTinyModel, *context);
-      try {
-        pipeline.generate(
-            small_request(), [](const Frame&) {},
-            [&](const Progress& progress) {
-              if (asked) ++calls_after;
-              asked = asked || (progress.stage == stop && progress.done > 0);
-              return !asked;
-            });
-        FAIL() << "went on after " << stage_name(stop);
-      } catch (const Error& error) {
-        EXPECT_EQ(error.code(), ErrorCode::kCancelled);
-      }
-      EXPECT_EQ(calls_after, 0) << stage_name(stop);
-      EXPECT_EQ(static_cast<testing::HostRuntime*>(context->runtime())->ranges().num_open(), 0u);
-    }
+// Fetched behind the step that runs next, from memory that the next step writes again.
+TEST(DevicePath, ReportsTheDensitiesOfTheCpu) {
+  VideoRequest request = small_request();
+  request.width = request.height = 160;
+  request.num_frames = 9;
+  request.attention.kind = AttentionKind::kPyramid;
+  request.attention.psa.level_bounds = {0.34, 0.34, 0.34, 1.0};
+  request.attention.warmup_steps = 1;
+  PipelineOptions options;
+  options.report_density = true;
+  const auto steps_of = [&](Context& context) {
+    return TextToVideo(kTinyModel, context, options)
+        .generate(request, [](const Frame&) {}, {})
+        .steps;
+  };
+  Context cpu;
+  const std::vector<StepReport> wanted = steps_of(cpu);
+  const std::vector<StepReport> found = steps_of(*testing::make_host_runtime_context());
+  ASSERT_EQ(found.size(), wanted.size());
+  EXPECT_EQ(found[0].nominal_density, 1.0);
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    EXPECT_NEAR(found[i].nominal_density, wanted[i].nominal_density, 1e-6) << i;
+    ASSERT_EQ(found[i].layers.size(), i == 0 ? 0u : 2u);
+    for (std::size_t layer = 0; layer < found[i].layers.size(); ++layer)
+      EXPECT_NEAR(found[i].layers[layer].executed[0], wanted[i].layers[layer].executed[0], 0.05);
   }
+}
+
+TEST(DevicePath, StopsWhereAsked) {
+  const std::unique_ptr<Context> context = testing::make_host_runtime_context();
+  for (const Stage stop : {Stage::kLoad, Stage::kEncodeText, Stage::kDenoise, Stage::kDecode}) {
+    bool asked = false;
+    std::int64_t calls_after = 0;
+    TextToVideo pipeline(kTinyModel, *context);
+    try {
+      pipeline.generate(
+          small_request(), [](const Frame&) {},
+          [&](const Progress& progress) {
+            if (asked) ++calls_after;
+            asked = asked || (progress.stage == stop && progress.done > 0);
+            return !asked;
+          });
+      FAIL() << "went on after " << stage_name(stop);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kCancelled);
+    }
+    EXPECT_EQ(calls_after, 0) << stage_name(stop);
+    EXPECT_EQ(static_cast<testing::HostRuntime*>(context->runtime())->ranges().num_open(), 0u);
+  }
+}
 
 }  // namespace
 }  // namespace psagen::engine
