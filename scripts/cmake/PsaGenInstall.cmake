@@ -14,6 +14,7 @@ target_sources(psagen_kernels PUBLIC FILE_SET HEADERS BASE_DIRS ${PROJECT_SOURCE
   kernels/core/profile.h
   kernels/core/shape.h
   kernels/core/tensor.h
+  kernels/core/tuning_store.h
   kernels/ops.h
   kernels/psa/psa_params.h
   kernels/psa/pyramid_sparse_attention.h
@@ -32,7 +33,8 @@ target_sources(psagen_engine PUBLIC FILE_SET HEADERS BASE_DIRS ${PROJECT_SOURCE_
   engine/pipeline/open_context.h
   engine/pipeline/progress.h
   engine/pipeline/text_to_video.h
-  engine/text/tokenizer.h)
+  engine/text/tokenizer.h
+  engine/vae/decode_split.h)
 
 foreach(name kernels scheduler engine)
   set_target_properties(psagen_${name} PROPERTIES EXPORT_NAME ${name} VERIFY_INTERFACE_HEADER_SETS ON)
