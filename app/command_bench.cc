@@ -119,11 +119,9 @@ struct Part {
   engine::Measurement (*measure)(Context&, const engine::BenchmarkRequest&);
 };
 constexpr std::array kParts = {
-    Part{"attention", &engine::measure_attention},
-    Part{"forward", &engine::measure_forward},
-    Part{"text", &engine::measure_text},
-    Part{"decode", &engine::measure_decode},
-    Part{"run", &engine::measure_run},
+    Part{"product", &engine::measure_product}, Part{"attention", &engine::measure_attention},
+    Part{"forward", &engine::measure_forward}, Part{"text", &engine::measure_text},
+    Part{"decode", &engine::measure_decode},   Part{"run", &engine::measure_run},
 };
 
 engine::BenchmarkRequest request_of(const BenchOptions& options) {
@@ -157,7 +155,10 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-Json to_json(const engine::Measurement& m) {
+double tflops(const engine::Measurement& m) { return m.flops / median(m.seconds) / 1e12; }
+
+// `best`: TFLOP/s of the large product, measured in the same run.
+Json to_json(const engine::Measurement& m, double best) {
   const auto [low, high] = std::minmax_element(m.seconds.begin(), m.seconds.end());
   Json zones = Json::array();
   for (const engine::ZoneTime& zone : m.zones)
@@ -170,18 +171,19 @@ Json to_json(const engine::Measurement& m) {
           {"least_ms", *low * 1e3},
           {"most_ms", *high * 1e3},
           {"rounds_ms", rounds},
-          {"tflops", m.flops / median(m.seconds) / 1e12},
+          {"tflops", tflops(m)},
+          {"share_of_product", m.flops > 0 ? Json(tflops(m) / best) : Json(nullptr)},
           {"peak_bytes", m.peak_bytes},
           {"zones_without_overlap", zones}};
 }
 
-std::string row(const engine::Measurement& m) {
+std::string row(const engine::Measurement& m, double best) {
   std::ostringstream text;
   text << std::left << std::setw(10) << m.part << std::right << std::fixed << std::setprecision(3)
        << std::setw(11) << median(m.seconds) * 1e3 << " ms  ";
   if (m.flops > 0)
-    text << std::setprecision(1) << std::setw(7) << m.flops / median(m.seconds) / 1e12
-         << " TFLOP/s  ";
+    text << std::setprecision(1) << std::setw(7) << tflops(m) << " TFLOP/s, "
+         << std::setprecision(0) << 100.0 * tflops(m) / best << " %  ";
   text << m.shape << "\n";
   for (const engine::ZoneTime& zone : m.zones)
     text << "    " << std::left << std::setw(20) << zone.zone << std::right << std::setprecision(3)
@@ -197,9 +199,11 @@ std::vector<Part> chosen_parts(const std::string& word) {
     names.emplace_back(part.name);
     // A whole run is minutes: only where it is asked for.
     const bool is_whole = part.measure == &engine::measure_run;
-    if ((word == "all" && !is_whole) || word == part.name) parts.push_back(part);
+    const bool is_ceiling = part.measure == &engine::measure_product;
+    if ((word == "all" && !is_whole) || word == part.name || is_ceiling) parts.push_back(part);
   }
-  PSAGEN_CHECK(!parts.empty(), ErrorCode::kInvalidArgument, "unknown benchmark '", word, "'",
+  PSAGEN_CHECK(std::find(names.begin(), names.end(), word) != names.end(),
+               ErrorCode::kInvalidArgument, "unknown benchmark '", word, "'",
                engine::name_suggestion(word, names));
   return parts;
 }
@@ -212,8 +216,9 @@ void run_bench(std::span<const std::string> arguments, Invocation& invocation) {
   const BenchOptions options = parse_flags(table, arguments.subspan(has_word ? 1 : 0));
   if (options.help.value_or(false)) {
     return invocation.console.page(
-        "psa-gen bench [all|attention|forward|text|decode|run] times the parts of a model;\n"
-        "run makes whole videos and is not in all.\n\n"
+        "psa-gen bench [all|product|attention|forward|text|decode|run] times the parts of a\n"
+        "model; run makes whole videos and is not in all. The shares are of one large matrix\n"
+        "product, which is timed first.\n\n"
         "Below each time: where it goes, measured with every op waited for.\n" +
         flag_section(field_texts(table)));
   }
@@ -227,6 +232,7 @@ void run_bench(std::span<const std::string> arguments, Invocation& invocation) {
   Json results = Json::array();
   std::string page;
   std::string device_text;
+  double best = 0.0;  // of the first part
   for (const Part& part : parts) {
     // A context each, so that one part's memory is not the next one's.
     const std::unique_ptr<Context> context =
@@ -234,8 +240,9 @@ void run_bench(std::span<const std::string> arguments, Invocation& invocation) {
     device_text =
         concat(engine::device_description(*context), ", ", dtype_name(context->compute_dtype()));
     const engine::Measurement measurement = part.measure(*context, request);
-    results.push_back(to_json(measurement));
-    page += row(measurement);
+    if (best == 0.0) best = tflops(measurement);
+    results.push_back(to_json(measurement, best));
+    page += row(measurement, best);
   }
   invocation.console.page(concat(request.model.name, " on ", device_text, "\n") + page);
   if (!options.output) return;

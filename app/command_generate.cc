@@ -196,7 +196,7 @@ class Run {
     engine::PipelineOptions options;
     if (!options_.no_prompt_cache.value_or(false))
       options.prompt_cache = engine::default_prompt_cache();
-    options.report_density = options_.report.has_value();
+    options.report_density = options.report_zones = options_.report.has_value();
     return options;
   }
 

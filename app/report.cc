@@ -22,6 +22,13 @@ Json stages_json(const std::vector<engine::StageReport>& stages) {
   return list;
 }
 
+Json zones_json(const std::vector<engine::ZoneReport>& zones) {
+  Json list = Json::array();
+  for (const engine::ZoneReport& zone : zones)
+    list.push_back({{"zone", zone.zone}, {"calls", zone.calls}, {"seconds", zone.seconds}});
+  return list;
+}
+
 // Four digits are enough to see, and a long run has thousands of these.
 Json rounded(const std::vector<double>& values) {
   Json list = Json::array();
@@ -75,6 +82,7 @@ void write_report(const std::filesystem::path& path, const RunFacts& facts, bool
       {"video_tokens", facts.report.num_video_tokens},
       {"vae_tiles", {facts.report.decode_split.rows, facts.report.decode_split.columns}},
       {"stages", stages_json(facts.report.stages)},
+      {"zones", zones_json(facts.report.zones)},
       {"steps", steps_json(facts.report.steps)},
   };
   engine::PartialFile file(path);

@@ -130,6 +130,26 @@ void write_frames(ConstTensorView rgb, VideoWriter& writer) {
 
 }  // namespace
 
+Measurement measure_product(Context& context, const BenchmarkRequest& request) {
+  const std::unique_ptr<kernels::Ops> ops = kernels::make_ops(context);
+  const std::int64_t size = context.runtime() != nullptr ? 8192 : 2048;
+  const DType dtype = context.compute_dtype();
+  // Random as what it stands for, or a GPU would draw less power and run faster; a part of the
+  // rows, again and again.
+  constexpr std::int64_t kCopies = 16;
+  const Tensor rows = random_tensor(*ops, dtype, {size / kCopies, size}, 1);
+  Tensor x(context.allocator(), dtype, {size, size}), weight(context.allocator(), dtype, x.shape());
+  for (Tensor* matrix : {&x, &weight})
+    for (std::int64_t i = 0; i < kCopies; ++i)
+      ops->copy(rows, matrix->view().slice(0, i * size / kCopies, (i + 1) * size / kCopies));
+  Tensor y(context.allocator(), dtype, {size, size});
+  Measurement measurement = named("product", concat(size, " x ", size, " x ", size));
+  measurement.flops = 2.0 * std::pow(static_cast<double>(size), 3);
+  measure(
+      context, request, [&] { ops->linear({.x = x, .weight = weight, .y = y}); }, measurement);
+  return measurement;
+}
+
 Measurement measure_attention(Context& context, const BenchmarkRequest& request) {
   const std::unique_ptr<kernels::Ops> ops = kernels::make_ops(context);
   const TransformerConfig config = transformer_of(request);

@@ -39,6 +39,8 @@ struct BenchmarkRequest {
   int rounds = 10;
 };
 
+// One large matrix product: what the device reaches at its best, for the others to be held against.
+Measurement measure_product(Context& context, const BenchmarkRequest& request);
 // One self-attention of the transformer, q, k and v given.
 Measurement measure_attention(Context& context, const BenchmarkRequest& request);
 // One forward of the transformer (no guidance).

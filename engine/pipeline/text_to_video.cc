@@ -93,6 +93,7 @@ struct TextToVideo::Impl {
         streamed_blocks(options.streamed_blocks),
         decode_split(options.decode_split),
         report_density(options.report_density),
+        report_zones(options.report_zones),
         ops(kernels::make_ops(the_context)),
         config(read_model_config(directory)),
         tokenizer(directory / "tokenizer",
@@ -124,7 +125,7 @@ struct TextToVideo::Impl {
   Context& context;
   std::int64_t streamed_blocks;
   DecodeSplit decode_split;
-  bool report_density;
+  bool report_density, report_zones;
   std::unique_ptr<kernels::Ops> ops;
   ModelConfig config;
   Tokenizer tokenizer;
@@ -237,6 +238,38 @@ void TextToVideo::Impl::decode(const VideoRequest& request, const VaeDecoder& va
   stages.end();
 }
 
+// While it lives, zones are timed by the device's clock where it has one.
+class ZoneTimes {
+ public:
+  ZoneTimes(Context& context, bool wanted) : profiler_(context.profiler()), wanted_(wanted) {
+    if (!wanted_) return;
+    profiler_.reset();
+    if (context.runtime() != nullptr) clock_ = context.runtime()->make_zone_clock();
+    profiler_.set_clock(clock_.get());
+  }
+  ~ZoneTimes() {
+    if (wanted_) profiler_.set_clock(nullptr);
+  }
+  ZoneTimes(const ZoneTimes&) = delete;
+  ZoneTimes& operator=(const ZoneTimes&) = delete;
+
+  std::vector<ZoneReport> read() {
+    std::vector<ZoneReport> zones;
+    if (clock_) clock_->settle();
+    for (int i = 0; wanted_ && i < static_cast<int>(Zone::kCount); ++i) {
+      const Profiler::Entry& entry = profiler_.entry(static_cast<Zone>(i));
+      if (entry.calls > 0)
+        zones.push_back({zone_name(static_cast<Zone>(i)), entry.calls, entry.seconds});
+    }
+    return zones;
+  }
+
+ private:
+  Profiler& profiler_;
+  std::unique_ptr<ZoneClock> clock_;
+  bool wanted_;
+};
+
 // The networks of a run, as they are loaded; each counts as one in the stage's progress.
 struct TextToVideo::ModelParts {
   ModelParts(Impl& the_impl, StageTracker& the_stages) : impl(the_impl), stages(the_stages) {}
@@ -295,6 +328,7 @@ RunReport TextToVideo::generate(const VideoRequest& request, const FrameSink& si
   validate(request, impl_->config);
   Impl& impl = *impl_;
   RunReport report;
+  ZoneTimes zone_times(impl.context, impl.report_zones);
   StageTracker stages(progress, &impl.context.profiler());
   const std::vector<std::vector<std::int32_t>> prompts = impl.tokenize(request);
   report.decode_split = impl.decode_split;
@@ -331,6 +365,7 @@ RunReport TextToVideo::generate(const VideoRequest& request, const FrameSink& si
   impl.decode(request, **parts.vae, latent, sink, stages);
   impl.context.workspace().trim();
   report.stages = stages.take_reports();
+  report.zones = zone_times.read();
   return report;
 }
 

@@ -63,9 +63,17 @@ struct StepReport {
   std::vector<LayerDensity> layers;  // the sparse ones, likewise
 };
 
+// All ops of one family, as often as they ran: on a GPU by its clock.
+struct ZoneReport {
+  std::string zone;
+  std::int64_t calls = 0;
+  double seconds = 0.0;
+};
+
 struct RunReport {
   std::vector<StageReport> stages;
   std::vector<StepReport> steps;
+  std::vector<ZoneReport> zones;  // where PipelineOptions::report_zones asks for them
   std::int64_t num_prompt_tokens = 0;
   std::int64_t num_video_tokens = 0;
   DecodeSplit decode_split;
@@ -83,6 +91,8 @@ struct PipelineOptions {
   DecodeSplit decode_split{};
   // The density of sparse steps is in the report; on a GPU it is fetched after each of them.
   bool report_density = false;
+  // The time of each family of ops is in the report; on a GPU that costs two events an op.
+  bool report_zones = false;
 };
 
 class TextToVideo {

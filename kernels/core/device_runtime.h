@@ -14,6 +14,7 @@ namespace psagen {
 
 class Context;
 class RangeMarker;
+class ZoneClock;
 namespace kernels {
 class Ops;
 }
@@ -41,6 +42,8 @@ class DeviceRuntime {
   virtual std::unique_ptr<kernels::Ops> make_ops(Context& context) = 0;
   // For the device's profiler (profile.h); null where none is attached.
   virtual RangeMarker* range_marker() { return nullptr; }
+  // A clock of the device for zones (profile.h). Null: there is none.
+  virtual std::unique_ptr<ZoneClock> make_zone_clock() { return nullptr; }
 
   // Queues a copy of contiguous host memory, converting the element type on the way (F32, BF16 and
   // F16 among each other, else equal types). The host memory may be changed once the call returns.

@@ -34,6 +34,17 @@ class RangeMarker {
   virtual void end() = 0;
 };
 
+// Times zones where their work is done: a host's clock sees of a GPU's work only how long it took
+// to queue.
+class ZoneClock {
+ public:
+  virtual ~ZoneClock() = default;
+  virtual void begin() = 0;
+  // Adds the time since begin() to `seconds`, at the latest in settle(); zones do not nest.
+  virtual void end(double& seconds) = 0;
+  virtual void settle() = 0;
+};
+
 class Profiler {
  public:
   struct Entry {
@@ -47,12 +58,16 @@ class Profiler {
         : profiler_(profiler), entry_(profiler.entries_[static_cast<int>(zone)]) {
       if (profiler_.fence_) profiler_.fence_();
       if (profiler_.marker_ != nullptr) profiler_.marker_->begin(zone_name(zone));
+      if (profiler_.clock_ != nullptr) profiler_.clock_->begin();
       start_ = Clock::now();
     }
     ~Scope() {
       if (profiler_.fence_) profiler_.fence_();
       ++entry_.calls;
-      entry_.seconds += std::chrono::duration<double>(Clock::now() - start_).count();
+      if (profiler_.clock_ != nullptr)
+        profiler_.clock_->end(entry_.seconds);
+      else
+        entry_.seconds += std::chrono::duration<double>(Clock::now() - start_).count();
       if (profiler_.marker_ != nullptr) profiler_.marker_->end();
     }
     Scope(const Scope&) = delete;
@@ -88,12 +103,16 @@ class Profiler {
   // before and after each. For benchmarks: nothing overlaps while it is set. It must not throw.
   void set_fence(std::function<void()> fence) { fence_ = std::move(fence); }
 
+  // Null: the host's clock. `clock` must outlive every zone.
+  void set_clock(ZoneClock* clock) { clock_ = clock; }
+
   // Null: zones and ranges are not drawn. `marker` must outlive every range.
   void set_marker(RangeMarker* marker) { marker_ = marker; }
 
  private:
   std::function<void()> fence_;
   RangeMarker* marker_ = nullptr;
+  ZoneClock* clock_ = nullptr;
   std::array<Entry, static_cast<int>(Zone::kCount)> entries_{};
 };
 

@@ -5,6 +5,7 @@
 
 #include "kernels/cuda/cuda_check.h"
 #include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/event_clock.h"
 #include "kernels/cuda/module.h"
 #include "kernels/cuda/nvtx_ranges.h"
 #include "kernels/cuda/rearrange.h"
@@ -152,6 +153,8 @@ DeviceInfo CudaRuntime::info() const {
 std::unique_ptr<Ops> CudaRuntime::make_ops(Context& context) {
   return std::make_unique<CudaOps>(context, *this);
 }
+
+std::unique_ptr<ZoneClock> CudaRuntime::make_zone_clock() { return make_event_clock(stream_); }
 
 void CudaRuntime::upload(ConstTensorView host, TensorView device) {
   PSAGEN_CHECK(host.is_contiguous() && host.shape() == device.shape(), ErrorCode::kInternal,

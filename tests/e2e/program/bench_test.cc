@@ -27,12 +27,15 @@ TEST(Bench, TimesEveryPartAndWritesJson) {
   ASSERT_EQ(result.exit_code, 0) << result.err;
   const nlohmann::json report = nlohmann::json::parse(testing::read_text(folder / "bench.json"));
   EXPECT_EQ(report.at("like"), "default");
-  ASSERT_EQ(report.at("results").size(), 4u);
-  for (const char* part : {"attention", "forward", "text", "decode"})
+  ASSERT_EQ(report.at("results").size(), 5u);
+  for (const char* part : {"product", "attention", "forward", "text", "decode"})
     EXPECT_THAT(result.out, HasSubstr(part));
   for (const nlohmann::json& entry : report.at("results")) {
     EXPECT_EQ(entry.at("rounds_ms").size(), 3u) << entry;
     EXPECT_GT(entry.at("median_ms"), 0.0) << entry;
+    if (entry.at("part") == "product") {
+      EXPECT_EQ(entry.at("share_of_product"), 1.0) << entry;
+    }
     EXPECT_LE(entry.at("least_ms"), entry.at("median_ms")) << entry;
     EXPECT_GT(entry.at("zones_without_overlap").size(), 0u) << entry;
   }

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <set>
+#include <string>
 
 #include "engine/pipeline/text_to_video.h"
 #include "tests/support/host_runtime.h"
@@ -149,6 +151,32 @@ TEST(DevicePath, DrawsStagesStepsBlocksAndOps) {
                            "decode/chunk 0/conv3d", "decode/chunk 2/conv3d"})
     EXPECT_TRUE(ranges.paths().contains(path)) << path;
   EXPECT_FALSE(ranges.paths().contains("denoise/step 4")) << "steps are counted from 0";
+}
+
+TEST(DevicePath, TimesFamiliesOfOpsWhereAsked) {
+  for (const bool wanted : {false, true}) {
+    const std::unique_ptr<Context> context = testing::make_host_runtime_context();
+    PipelineOptions options;
+    options.report_zones = wanted;
+    const RunReport report = TextToVideo(kTinyModel, *context, options)
+                                 .generate(small_request(), [](const Frame&) {}, {});
+    if (!wanted) {
+      EXPECT_TRUE(report.zones.empty());
+      continue;
+    }
+    double seconds = 0.0, stages = 0.0;
+    std::set<std::string> names;
+    for (const ZoneReport& zone : report.zones) {
+      EXPECT_GT(zone.calls, 0) << zone.zone;
+      names.insert(zone.zone);
+      seconds += zone.seconds;
+    }
+    for (const StageReport& stage : report.stages) stages += stage.seconds;
+    EXPECT_EQ(names,
+              (std::set<std::string>{"attention", "conv3d", "elementwise", "linear", "norm"}));
+    EXPECT_GT(seconds, 0.0);
+    EXPECT_LT(seconds, stages);
+  }
 }
 
 // Fetched behind the step that runs next, from memory that the next step writes again.
