@@ -15,6 +15,7 @@
 //   Shared         what its two sides tell each other beside the tiles
 //   kJobReaders    how many arrivals say that a job was read
 //   kMayBeEmpty    whether a job may have no tile
+//   kReadsShared   whether exponentiate() reads what produce() wrote to shared memory
 //   produce()      by the first warpgroup, all of its warps
 // and on the computing side, as a member of the warpgroup's:
 //   open_job()     the job's number, negative where there is none
@@ -193,6 +194,9 @@ struct HopperConsumer {
       pack_probabilities();
       rescale_sums();
     }
+    // One thread gives the last values back for all; in the loop a turn comes first, here nothing
+    // else tells that the other warps have read what the tiles keep in shared memory.
+    if constexpr (Tiles::kReadsShared) sync_threads(3 + group, 128);
     wait_barrier(&shared.value_ring.full[place.slot()], place.parity());
     issue_values(place.slot());
     wait_values(place.slot());

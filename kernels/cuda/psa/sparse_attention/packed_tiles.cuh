@@ -50,6 +50,7 @@ struct PackedTiles {
   };
   static constexpr int kJobReaders = 4 * Traits::kConsumers + 1;
   static constexpr bool kMayBeEmpty = true;
+  static constexpr bool kReadsShared = true;
   static constexpr float kColumnWeights = -1.0f;  // in the place of a shift
 
   // The computing side.
