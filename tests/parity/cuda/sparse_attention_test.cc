@@ -29,7 +29,7 @@ TEST_P(SparseAttentionCuda, AnyMixOfLevels) {
   std::uint64_t seed = 100;
   for (const std::int64_t depth : {64, 128})
     for (const int key_block : {128, 64, 32})
-      for (const std::int64_t tokens : {40, 130, 383}) {
+      for (const std::int64_t tokens : {40, 130, 383, 900}) {
         SparseCall call(
             {.batch = 2, .tokens = tokens, .heads = 2, .depth = depth, .key_block = key_block},
             dtype(), ++seed);
