@@ -1,6 +1,7 @@
 #include "kernels/ops.h"
 
 #include "kernels/op_checks.h"
+#include "kernels/psa/norm_pool_check.h"
 
 namespace psagen::kernels {
 namespace {
@@ -138,6 +139,11 @@ void Ops::residual_norm(const ResidualNormArgs& args) {
   check.even_rows("y", args.y);
   if (args.gate) check_batch_rows(check, "gate", args.gate, args.x.dim(0), args.x.dim(-1));
   check.that(args.h.bytes() != args.x.bytes(), "h is the memory of x");
+  if (args.nonfinite) {
+    check.shape("nonfinite", args.nonfinite, {1});
+    check.that(args.nonfinite.dtype() == DType::kI32, "nonfinite is ",
+               dtype_name(args.nonfinite.dtype()), ", wanted I32");
+  }
   const Profiler::Scope zone(context_.profiler(), Zone::kNorm);
   do_residual_norm(args);
 }
@@ -165,6 +171,7 @@ void Ops::rms_norm_rope(const RmsNormRopeArgs& args) {
   check.given("rope_sin", args.rope_sin);
   check.shape("rope_sin", args.rope_sin, args.rope_cos.shape());
   check.contiguous("rope_sin", args.rope_sin);
+  if (args.pool != nullptr) check_norm_pool(*this, args);
   const Profiler::Scope zone(context_.profiler(), Zone::kNorm);
   do_rms_norm_rope(args);
 }

@@ -66,11 +66,13 @@ struct ResidualNormArgs {
   ConstTensorView scale{};  // [B, C], optional, together with shift
   ConstTensorView shift{};  // [B, C]
   double eps = 1e-6;
-  TensorView h;  // as x; may be y itself
+  TensorView h;            // as x; may be y itself
+  TensorView nonfinite{};  // [1] I32, optional: += rows of the sum that hold NaN or infinite values
 };
 
 // RMS norm over all heads together, then rotary embedding of adjacent pairs (Wan, spec 3.4):
 // (a, b) -> (a cos - b sin, a sin + b cos).
+struct NormPool;  // kernels/psa/psa_args.h
 struct RmsNormRopeArgs {
   ConstTensorView x;      // [B, L, N * D]; row stride free
   ConstTensorView gamma;  // [N * D]
@@ -78,6 +80,7 @@ struct RmsNormRopeArgs {
   ConstTensorView rope_cos;  // [L, D / 2] float32, row l for token l in the order of x
   ConstTensorView rope_sin;
   TensorView y;  // [B, L, N, D]; may be x itself
+  const NormPool* pool = nullptr;
 };
 
 // y = gelu_tanh(gate) * up
@@ -208,6 +211,8 @@ class Ops {
 
   // How the back end keeps a pyramid of keys of this type: what to allocate.
   PyramidFormat pyramid_format(DType keys) const;
+  // Whether rms_norm_rope of rows of this type, in blocks of `query_block`, can pool them as well.
+  bool pools_in_norm(DType rows, std::int64_t heads, std::int64_t head_dim, int query_block) const;
   void build_pyramid(const BuildPyramidArgs& args);
   void select_blocks(const SelectBlocksArgs& args);
   void sparse_attention(const SparseAttentionArgs& args);
@@ -232,6 +237,7 @@ class Ops {
   virtual void do_to_rgb8(const ToRgb8Args& args) = 0;
   virtual void do_count_nonfinite(ConstTensorView x, TensorView counter) = 0;
   virtual PyramidFormat do_pyramid_format(DType keys) const = 0;
+  virtual bool do_pools_in_norm(DType, std::int64_t, std::int64_t, int) const { return false; }
   virtual void do_build_pyramid(const BuildPyramidArgs& args) = 0;
   virtual void do_select_blocks(const SelectBlocksArgs& args) = 0;
   virtual void do_sparse_attention(const SparseAttentionArgs& args) = 0;

@@ -79,6 +79,7 @@ DitActivations::DitActivations(kernels::Ops& ops, const TransformerConfig& confi
   q = over(pair, scored, {1, num_tokens, dim});
   k = over(pair.slice(0, 1, 2), scored, {1, num_tokens, dim});
   y = over(pair, DType::kF32, {1, num_tokens, dim});
+  ffn = over(pair, ops.context().compute_dtype(), {1, num_tokens, dim});
   v = view(ops.context().compute_dtype(), {1, num_tokens, dim});
   hidden = view(ops.context().compute_dtype(),
                 {1, hidden_rows(ops.context(), num_tokens, config.ffn_dim), config.ffn_dim});

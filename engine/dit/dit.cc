@@ -105,17 +105,16 @@ void Dit::forward(kernels::Ops& ops, ConstTensorView latent, double timestep,
   time_embed_(ops, timestep, a.time);                            // e [B,C], e0 [B,6,C]
   patch_embedding_(ops, latent, a.order_table, a.patches, a.x);  // x                 [B,L,C]
   PendingResidual pending;
-  const auto count_nonfinite = [&](ConstTensorView values, std::size_t slot) {
+  const auto nonfinite = [&](std::size_t slot) {
     const std::int64_t index = static_cast<std::int64_t>(slot);
-    ops.count_nonfinite(values, a.nonfinite.view().slice(0, index, index + 1));
+    return a.nonfinite.view().slice(0, index, index + 1);
   };
   for (std::size_t n = 0; n < blocks_.size(); ++n) {
     const Profiler::Range range(ops.context().profiler(), "block", static_cast<std::int64_t>(n));
     run_block(n, [&](const DitBlock& block) {
       pending = block.forward(ops, pending, position, text.layers[n], text.key_log_weight,
-                              a.modulation[n % 2], a);
+                              a.modulation[n % 2], nonfinite(n), a);
     });
-    count_nonfinite(a.x, n);
   }
   const Modulation m = head_modulation_.head_rows(
       ops, a.time.e, a.modulation[blocks_.size() % 2].view().slice(1, 0, 2));
@@ -127,7 +126,7 @@ void Dit::forward(kernels::Ops& ops, ConstTensorView latent, double timestep,
     proj_out_(ops, h, a.head_tokens.view().slice(1, begin, end));         // [B,L,4 Cout]
   }
   ops.unpatchify({.tokens = a.head_tokens, .order = a.order_table, .latent = velocity});
-  count_nonfinite(a.head_tokens, blocks_.size());
+  ops.count_nonfinite(a.head_tokens, nonfinite(blocks_.size()));
 }
 
 }  // namespace psagen::engine

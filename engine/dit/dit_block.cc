@@ -15,16 +15,17 @@ DitBlock::DitBlock(const TransformerConfig& config, std::int64_t layer, const We
 PendingResidual DitBlock::forward(kernels::Ops& ops, const PendingResidual& before,
                                   const StepPosition& position, const TextKeysValues& text,
                                   ConstTensorView key_log_weight, TensorView modulation,
-                                  DitActivations& a) const {
+                                  TensorView nonfinite, DitActivations& a) const {
   const BlockModulation m = modulation_.block_rows(ops, a.time.e0, modulation);  // rows [B,C]
   norm1_.add(ops, before, a.x, m.attention.scale, m.attention.shift, a.h);  // h = LN(x) modulated
   const ConstTensorView attended = attn1_.forward(ops, position, a);        // y = attention(h)
   norm2_.add(ops, {attended, m.attention.gate}, a.x, {}, {}, a.h);  // x += gate y, h = LN(x) w + b
   const ConstTensorView read =
-      attn2_.forward(ops, text, key_log_weight, a);                 // y = attention(h, text)
-  norm3_.add(ops, {read, {}}, a.x, m.ffn.scale, m.ffn.shift, a.h);  // x += y, h = LN(x) modulated
-  ffn_(ops, a.h, a.hidden, a.y);                                    // y = FFN(h)         [B,L,C]
-  return {a.y, m.ffn.gate};                                         // x += gate y, by the next norm
+      attn2_.forward(ops, text, key_log_weight, a);  // y = attention(h, text)
+  norm3_.add(ops, {read, {}}, a.x, m.ffn.scale, m.ffn.shift, a.h,
+             nonfinite);            // x += y, h = LN(x) modulated
+  ffn_(ops, a.h, a.hidden, a.ffn);  // y = FFN(h)                                [B,L,C]
+  return {a.ffn, m.ffn.gate};       // x += gate y, by the next norm
 }
 
 }  // namespace psagen::engine

@@ -27,11 +27,12 @@ class DitBlock {
   }
 
   // a.x in place, `before` added first; returns what the block leaves to be added. Reads a.time.e0.
-  // `modulation` [1, 6, C] is scratch that must last as long as the result.
+  // `modulation` [1, 6, C] is scratch that must last as long as the result. `nonfinite` [1] I32 +=
+  // rows of x with values that are not finite.
   PendingResidual forward(kernels::Ops& ops, const PendingResidual& before,
                           const StepPosition& position, const TextKeysValues& text,
                           ConstTensorView key_log_weight, TensorView modulation,
-                          DitActivations& a) const;
+                          TensorView nonfinite, DitActivations& a) const;
 
  private:
   ModulationTable modulation_;

@@ -34,24 +34,32 @@ SelfAttention::SelfAttention(const TransformerConfig& config, std::int64_t layer
       norm_q_(config.dim(), config.eps, weights.child("norm_q")),
       norm_k_(config.dim(), config.eps, weights.child("norm_k")) {}
 
-// q and k, rows [begin, begin + R) of a clip -> a.q, a.k: norm over all heads together, rotation.
+// q and k, rows [begin, begin + R) of a clip -> a.q, a.k: norm over all heads together, rotation,
+// and the means that sparse attention wants, where `pool`.
 void SelfAttention::norm(kernels::Ops& ops, ConstTensorView q, ConstTensorView k,
-                         std::int64_t begin, DitActivations& a) const {
+                         std::int64_t begin, bool pool, DitActivations& a) const {
   const std::int64_t end = begin + q.dim(1);
   const ConstTensorView cosine = a.rope.cos.view().slice(0, begin, end);
   const ConstTensorView sine = a.rope.sin.view().slice(0, begin, end);
-  norm_q_.with_rope(ops, q, cosine, sine,
-                    a.q.slice(1, begin, end).split_last(num_heads_, head_dim_));
-  norm_k_.with_rope(ops, k, cosine, sine,
-                    a.k.slice(1, begin, end).split_last(num_heads_, head_dim_));
+  const TensorView q_out = a.q.slice(1, begin, end).split_last(num_heads_, head_dim_);
+  const TensorView k_out = a.k.slice(1, begin, end).split_last(num_heads_, head_dim_);
+  if (!pool) {
+    norm_q_.with_rope(ops, q, cosine, sine, q_out);
+    norm_k_.with_rope(ops, k, cosine, sine, k_out);
+    return;
+  }
+  const kernels::NormPool queries = a.pyramid->query_pool(begin, scale());
+  const kernels::NormPool keys = a.pyramid->key_pool(begin);
+  norm_q_.with_rope(ops, q, cosine, sine, q_out, queries.queries ? &queries : nullptr);
+  norm_k_.with_rope(ops, k, cosine, sine, k_out, &keys);
 }
 
-void SelfAttention::project(kernels::Ops& ops, DitActivations& a) const {
+void SelfAttention::project(kernels::Ops& ops, bool pool, DitActivations& a) const {
   to_v_(ops, a.h, a.v);
   if (!a.projected) {  // float32 anyway: in place
     to_qk_[0](ops, a.h, a.q);
     to_qk_[1](ops, a.h, a.k);
-    return norm(ops, a.q, a.k, 0, a);
+    return norm(ops, a.q, a.k, 0, pool, a);
   }
   const std::int64_t dim = num_heads_ * head_dim_;
   for (std::int64_t begin = 0; begin < a.h.shape()[1]; begin += a.projected.dim(1)) {
@@ -65,29 +73,33 @@ void SelfAttention::project(kernels::Ops& ops, DitActivations& a) const {
       to_qk_[0](ops, h, q);
       to_qk_[1](ops, h, k);
     }
-    norm(ops, q, k, begin, a);
+    norm(ops, q, k, begin, pool, a);
   }
 }
 
 ConstTensorView SelfAttention::forward(kernels::Ops& ops, const StepPosition& position,
                                        DitActivations& a) const {
-  project(ops, a);  // v = h Wv' + bv; q, k = rope(rms(h W' + b))                [B,L,C]
-  attend(ops, choose_attention(a.attention, position, layer_), a);  // h = attention [B,L,N,D]
-  to_out_(ops, a.h, a.y);                                           // y = h Wo' + bo [B,L,C]
+  const AttentionChoice choice = choose_attention(a.attention, position, layer_);
+  const bool pool = choice.kind == AttentionKind::kPyramid && a.pyramid->pools_in_norm();
+  project(ops, pool, a);         // v = h Wv' + bv; q, k = rope(rms(h W' + b)) [B,L,C]
+  attend(ops, choice, pool, a);  // h = attention [B,L,N,D]
+  to_out_(ops, a.h, a.y);        // y = h Wo' + bo [B,L,C]
   return a.y;
 }
 
-void SelfAttention::attend(kernels::Ops& ops, const AttentionChoice& choice,
+double SelfAttention::scale() const { return 1.0 / std::sqrt(static_cast<double>(head_dim_)); }
+
+void SelfAttention::attend(kernels::Ops& ops, const AttentionChoice& choice, bool pooled,
                            DitActivations& a) const {
-  const double scale = 1.0 / std::sqrt(static_cast<double>(head_dim_));
   const TensorView q = a.q.split_last(num_heads_, head_dim_);
   const TensorView k = a.k.split_last(num_heads_, head_dim_);
   const TensorView v = a.v.split_last(num_heads_, head_dim_);
   const TensorView out = a.h.view().split_last(num_heads_, head_dim_);
   if (choice.kind == AttentionKind::kPyramid) {
-    a.pyramid->forward(ops, q, k, v, scale, choice.seed, out, {}, a.density.sparse_call(layer_));
+    a.pyramid->forward(ops, q, k, v, scale(), choice.seed, out, {}, a.density.sparse_call(layer_),
+                       pooled);
   } else {
-    ops.attention({.q = q, .k = k, .v = v, .scale = scale, .out = out});
+    ops.attention({.q = q, .k = k, .v = v, .scale = scale(), .out = out});
     a.density.dense_call(layer_);
   }
 }

@@ -21,10 +21,12 @@ class SelfAttention {
   ConstTensorView forward(kernels::Ops& ops, const StepPosition& position, DitActivations& a) const;
 
  private:
-  void project(kernels::Ops& ops, DitActivations& a) const;
-  void norm(kernels::Ops& ops, ConstTensorView q, ConstTensorView k, std::int64_t begin,
+  void project(kernels::Ops& ops, bool pool, DitActivations& a) const;
+  void norm(kernels::Ops& ops, ConstTensorView q, ConstTensorView k, std::int64_t begin, bool pool,
             DitActivations& a) const;
-  void attend(kernels::Ops& ops, const AttentionChoice& choice, DitActivations& a) const;
+  double scale() const;
+  void attend(kernels::Ops& ops, const AttentionChoice& choice, bool pooled,
+              DitActivations& a) const;
 
   std::int64_t layer_;
   std::int64_t num_heads_;

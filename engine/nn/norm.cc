@@ -10,7 +10,8 @@ void LayerNorm::operator()(kernels::Ops& ops, ConstTensorView x, TensorView y) c
 }
 
 void LayerNorm::add(kernels::Ops& ops, const PendingResidual& pending, TensorView x,
-                    ConstTensorView scale, ConstTensorView shift, TensorView h) const {
+                    ConstTensorView scale, ConstTensorView shift, TensorView h,
+                    TensorView nonfinite) const {
   if (!pending.y) {
     ops.layer_norm({.x = x,
                     .gamma = weight_,
@@ -29,7 +30,8 @@ void LayerNorm::add(kernels::Ops& ops, const PendingResidual& pending, TensorVie
                      .scale = scale,
                      .shift = shift,
                      .eps = eps_,
-                     .h = h});
+                     .h = h,
+                     .nonfinite = nonfinite});
 }
 
 RmsNorm::RmsNorm(std::int64_t dim, double eps, const Weights& weights)
@@ -40,9 +42,15 @@ void RmsNorm::operator()(kernels::Ops& ops, ConstTensorView x, TensorView y) con
 }
 
 void RmsNorm::with_rope(kernels::Ops& ops, ConstTensorView x, ConstTensorView rope_cos,
-                        ConstTensorView rope_sin, TensorView y) const {
-  ops.rms_norm_rope(
-      {.x = x, .gamma = weight_, .eps = eps_, .rope_cos = rope_cos, .rope_sin = rope_sin, .y = y});
+                        ConstTensorView rope_sin, TensorView y,
+                        const kernels::NormPool* pool) const {
+  ops.rms_norm_rope({.x = x,
+                     .gamma = weight_,
+                     .eps = eps_,
+                     .rope_cos = rope_cos,
+                     .rope_sin = rope_sin,
+                     .y = y,
+                     .pool = pool});
 }
 
 }  // namespace psagen::engine

@@ -25,9 +25,9 @@ class LayerNorm {
   // y = LN(x); x, y [B, L, C].
   void operator()(kernels::Ops& ops, ConstTensorView x, TensorView y) const;
   // x = x + gate y of `pending`, then h = LN(x), and h = h (1 + scale) + shift where the two
-  // [B, C] are given. h may be pending.y.
+  // [B, C] are given. h may be pending.y. `nonfinite`: ResidualNormArgs::nonfinite, of a pending y.
   void add(kernels::Ops& ops, const PendingResidual& pending, TensorView x, ConstTensorView scale,
-           ConstTensorView shift, TensorView h) const;
+           ConstTensorView shift, TensorView h, TensorView nonfinite = {}) const;
 
  private:
   double eps_;
@@ -43,9 +43,10 @@ class RmsNorm {
   // y = x / sqrt(mean(x^2) + eps) * weight; x, y [..., dim].
   void operator()(kernels::Ops& ops, ConstTensorView x, TensorView y) const;
   // The same, then rotary embedding of adjacent pairs; rope_cos, rope_sin [L, D / 2],
-  // x [B, L, N * D], y [B, L, N, D].
+  // x [B, L, N * D], y [B, L, N, D]; `pool`: RmsNormRopeArgs::pool.
   void with_rope(kernels::Ops& ops, ConstTensorView x, ConstTensorView rope_cos,
-                 ConstTensorView rope_sin, TensorView y) const;
+                 ConstTensorView rope_sin, TensorView y,
+                 const kernels::NormPool* pool = nullptr) const;
 
  private:
   double eps_;

@@ -45,9 +45,9 @@ void LayerHealth::check(std::int64_t step, std::int64_t num_steps) const {
     if (counts[i] == 0) continue;
     const std::string place =
         i < layers ? concat("in layer ", i + 1, " of ", layers) : std::string("in the output");
-    throw Error(ErrorCode::kNumeric,
-                concat("step ", step + 1, " of ", num_steps, ": ", counts[i],
-                       " values are NaN or infinite, first ", place, " of the transformer"));
+    throw Error(ErrorCode::kNumeric, concat("step ", step + 1, " of ", num_steps,
+                                            ": there are values that are NaN or infinite, first ",
+                                            place, " of the transformer"));
   }
 }
 

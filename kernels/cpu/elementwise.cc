@@ -171,6 +171,10 @@ void linear_combination(Context& context, std::span<const LinearTerm> terms, Ten
              });
 }
 
+std::int64_t count_nonfinite(const float* x, std::int64_t width) {
+  return HWY_DYNAMIC_DISPATCH(count_nonfinite_row)(x, width);
+}
+
 void count_nonfinite(Context& context, ConstTensorView x, TensorView counter) {
   const auto rows = join_batches(row_view<float>(x));
   const auto count_row = HWY_DYNAMIC_DISPATCH(count_nonfinite_row);

@@ -11,5 +11,6 @@ void embedding(Context& context, const EmbeddingArgs& args);
 void linear_combination(Context& context, std::span<const LinearTerm> terms, TensorView y);
 void to_rgb8(Context& context, const ToRgb8Args& args);
 void count_nonfinite(Context& context, ConstTensorView x, TensorView counter);
+std::int64_t count_nonfinite(const float* x, std::int64_t width);
 
 }  // namespace psagen::kernels::cpu

@@ -1,9 +1,11 @@
 #include "kernels/cpu/norm.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 
 #include "kernels/core/row_view.h"
+#include "kernels/cpu/elementwise.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/widen.h"
 
@@ -177,14 +179,17 @@ void residual_norm(Context& context, const ResidualNormArgs& args) {
   const auto h = row_view<float>(args.h);
   const auto add = HWY_DYNAMIC_DISPATCH(add_row);
   const auto norm = HWY_DYNAMIC_DISPATCH(layer_norm_row);
+  std::atomic<std::int32_t> nonfinite = 0;
   parallel_for(context, x.num_rows(), row_grain(x.width),
                [&](std::int64_t begin, std::int64_t end) {
                  for (std::int64_t i = begin; i < end; ++i) {
                    const std::int64_t batch = i / x.rows;
                    add(y.row(i), parameters.batch_row(args.gate, batch), x.width, x.row(i));
+                   if (args.nonfinite && count_nonfinite(x.row(i), x.width) > 0) ++nonfinite;
                    norm(x.row(i), parameters.row(batch), x.width, h.row(i));
                  }
                });
+  if (args.nonfinite) *args.nonfinite.data<std::int32_t>() += nonfinite;
 }
 
 void channel_norm(Context& context, const ChannelNormArgs& args) {

@@ -6,6 +6,7 @@
 #include "kernels/cuda/linear.h"
 #include "kernels/cuda/nonfinite.h"
 #include "kernels/cuda/norm.h"
+#include "kernels/cuda/psa/norm_rope_pool.h"
 #include "kernels/cuda/psa/psa_kernels.h"
 #include "kernels/cuda/psa/sparse_attention/sparse_attention.h"
 #include "kernels/cuda/rearrange.h"
@@ -33,7 +34,10 @@ void CudaOps::do_residual_norm(const ResidualNormArgs& args) {
   cuda::residual_norm(runtime_, args);
 }
 
-void CudaOps::do_rms_norm_rope(const RmsNormRopeArgs& args) { cuda::rms_norm_rope(runtime_, args); }
+void CudaOps::do_rms_norm_rope(const RmsNormRopeArgs& args) {
+  if (args.pool != nullptr) return cuda::norm_rope_pool(runtime_, args);
+  cuda::rms_norm_rope(runtime_, args);
+}
 
 void CudaOps::do_gelu_gate(const GeluGateArgs& args) { cuda::gelu_gate(runtime_, args); }
 
@@ -78,6 +82,11 @@ void CudaOps::do_count_nonfinite(ConstTensorView x, TensorView counter) {
 // Level 1 is read where k and v lie.
 PyramidFormat CudaOps::do_pyramid_format(DType keys) const {
   return {.finest_level = 2, .dtype = keys};
+}
+
+bool CudaOps::do_pools_in_norm(DType rows, std::int64_t heads, std::int64_t head_dim,
+                               int query_block) const {
+  return cuda::can_pool_in_norm(rows, heads, head_dim, query_block);
 }
 
 void CudaOps::do_build_pyramid(const BuildPyramidArgs& args) { cuda::pool_pyramid(runtime_, args); }

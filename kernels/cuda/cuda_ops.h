@@ -41,6 +41,8 @@ class CudaOps final : public Ops {
   void do_count_nonfinite(ConstTensorView x, TensorView counter) override;
 
   PyramidFormat do_pyramid_format(DType keys) const override;
+  bool do_pools_in_norm(DType rows, std::int64_t heads, std::int64_t head_dim,
+                        int query_block) const override;
   void do_build_pyramid(const BuildPyramidArgs& args) override;
   void do_select_blocks(const SelectBlocksArgs& args) override;
   void do_sparse_attention(const SparseAttentionArgs& args) override;

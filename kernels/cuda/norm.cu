@@ -69,6 +69,7 @@ struct LayerNormParams {
   int rows, width;
   Reals h;
   RowShape h_rows;
+  std::int32_t* nonfinite;  // null: not wanted
 
   // Parameters are of batch `batch` from here on.
   __device__ void move_to_batch(int batch) {
@@ -140,6 +141,9 @@ __global__ void __launch_bounds__(Traits::kBlock, blocks_at_once(Traits::kBlock,
       group_sum<Traits::kThreads>(part.sum([](float v) { return v; }), scratch) / width;
   const float squares = group_sum<Traits::kThreads>(
       part.sum([mean](float v) { return (v - mean) * (v - mean); }), scratch);
+  // A value that is not finite makes its row's mean so.
+  if (kResidual && p.nonfinite != nullptr && thread.lane == 0 && !isfinite(mean))
+    atomicAdd(p.nonfinite, 1);
   const float factor = 1.0f / sqrtf(squares / width + p.eps);
   const std::int64_t first = p.h_rows.offset(thread.row);
   for_real_type(p.h.dtype, [&](auto type) {
@@ -229,6 +233,7 @@ void residual_norm(CudaRuntime& runtime, const ResidualNormArgs& args) {
   p.y = reals(args.y);
   p.y_rows = row_shape(args.y);
   p.gate = batch_row(args.gate);
+  if (args.nonfinite) p.nonfinite = args.nonfinite.data<std::int32_t>();
   access.add(args.y, p.y_rows);
   access.add_parameter(args.gate);
   launch_layer_norm<true>(runtime.stream(), access, p);

@@ -2,6 +2,7 @@
 #include "kernels/core/error.h"
 #include "kernels/ops.h"
 #include "kernels/psa/block_levels.h"
+#include "kernels/psa/norm_pool_check.h"
 #include "kernels/psa/psa_args.h"
 #include "kernels/psa/pyramid_sparse_attention.h"
 
@@ -39,9 +40,9 @@ class PsaChecks {
   }
 
   // Both back ends keep the means of keys in the type of the keys, and so of values.
-  void pyramid(const Pyramid& pyramid, const PyramidFormat& format) const {
-    PSAGEN_CHECK(dtype_ == format.dtype, ErrorCode::kInternal, op_, ": q and k are ",
-                 dtype_name(dtype_), ", wanted ", dtype_name(format.dtype));
+  void pyramid(const Pyramid& pyramid, DType keys, const PyramidFormat& format) const {
+    PSAGEN_CHECK(keys == format.dtype, ErrorCode::kInternal, op_, ": keys are ", dtype_name(keys),
+                 ", wanted ", dtype_name(format.dtype));
     const PyramidShape& shape = pyramid.shape;
     PSAGEN_CHECK(shape.num_tokens == heads_[1] &&
                      (shape.key_block == 32 || shape.key_block == 64 || shape.key_block == 128),
@@ -87,11 +88,46 @@ class PsaChecks {
 
 PyramidFormat Ops::pyramid_format(DType keys) const { return do_pyramid_format(keys); }
 
+bool Ops::pools_in_norm(DType rows, std::int64_t heads, std::int64_t head_dim,
+                        int query_block) const {
+  return do_pools_in_norm(rows, heads, head_dim, query_block);
+}
+
+void check_norm_pool(const Ops& ops, const RmsNormRopeArgs& args) {
+  const char* const op = "rms_norm_rope";
+  const NormPool& pool = *args.pool;
+  const Shape& y = args.y.shape();
+  PSAGEN_CHECK(
+      pool.first_token % kPooledQueries == 0 && pool.first_token + y[1] <= pool.num_tokens &&
+          (y[1] % kPooledQueries == 0 || pool.first_token + y[1] == pool.num_tokens),
+      ErrorCode::kInternal, op, ": tokens [", pool.first_token, ", ", pool.first_token + y[1],
+      ") of ", pool.num_tokens, ", wanted whole groups of ", kPooledQueries);
+  if (pool.keys) {
+    PSAGEN_CHECK(pool.shape.num_tokens == pool.num_tokens && pool.shape.finest_level == 2,
+                 ErrorCode::kInternal, op, ": a pyramid of ", pool.shape.num_tokens,
+                 " tokens from level ", pool.shape.finest_level, " on, wanted ", pool.num_tokens,
+                 " from 2 on");
+    check_dense(op, "pooled keys", pool.keys, args.y.dtype(),
+                {y[0], y[2], pool.shape.total_rows(), y[3]});
+  }
+  std::int64_t query_block = kPooledQueries;
+  if (pool.queries) {
+    query_block *= pool.queries.dim(3);
+    check_dense(op, "pooled queries", pool.queries, args.y.dtype(),
+                {y[0], y[2], (pool.num_tokens + query_block - 1) / query_block,
+                 query_block / kPooledQueries, y[3]});
+  }
+  PSAGEN_CHECK(ops.pools_in_norm(args.y.dtype(), y[2], y[3], static_cast<int>(query_block)),
+               ErrorCode::kUnsupported, op, ": ", y[2], " heads of ", y[3], " in ",
+               dtype_name(args.y.dtype()), " are not pooled beside the norm");
+}
+
 void Ops::build_pyramid(const BuildPyramidArgs& args) {
-  const PsaChecks check("build_pyramid", args.k);
-  check.heads("k", args.k);
+  const PsaChecks check("build_pyramid", args.v);
   check.heads("v", args.v, args.pyramid.values.dtype());
-  check.pyramid(args.pyramid, pyramid_format(args.k.dtype()));
+  const DType keys = args.k ? args.k.dtype() : args.pyramid.keys.dtype();
+  if (args.k) check.heads("k", args.k, keys);
+  check.pyramid(args.pyramid, keys, pyramid_format(keys));
   const Profiler::Scope zone(context_.profiler(), Zone::kPyramidPool);
   do_build_pyramid(args);
 }
@@ -103,12 +139,17 @@ void Ops::select_blocks(const SelectBlocksArgs& args) {
   const std::int64_t key_blocks = args.pyramid.shape.key_blocks();
   check.heads("q", args.q);
   check.heads("k", args.k);
-  check.pyramid(args.pyramid, pyramid_format(args.k.dtype()));
+  check.pyramid(args.pyramid, args.k.dtype(), pyramid_format(args.k.dtype()));
   PSAGEN_CHECK(args.params.key_block == args.pyramid.shape.key_block, ErrorCode::kInternal,
                "select_blocks: key_block ", args.params.key_block, " but the pyramid has ",
                args.pyramid.shape.key_block);
   PSAGEN_CHECK(!args.params.similarity_cap || args.pyramid.level_caps, ErrorCode::kInternal,
                "select_blocks: the similarity cap needs a pyramid with level caps");
+  if (args.pooled_queries) {
+    Shape means = check.rows(query_block, query_block / kPooledQueries);
+    means = {means[0], means[1], means[2], means[3], args.q.dim(3)};
+    check.dense("pooled queries", args.pooled_queries, args.q.dtype(), means);
+  }
   if (args.importance)
     check.dense("importance", args.importance, DType::kF32, check.rows(query_block, key_blocks));
   check.dense("levels", args.levels, DType::kU8, check.rows(query_block, key_blocks));
@@ -124,7 +165,7 @@ void Ops::sparse_attention(const SparseAttentionArgs& args) {
   check.heads("k", args.k);
   check.heads("v", args.v, args.pyramid.values.dtype());
   check.heads("out", args.out, args.v.dtype());
-  check.pyramid(args.pyramid, pyramid_format(args.k.dtype()));
+  check.pyramid(args.pyramid, args.k.dtype(), pyramid_format(args.k.dtype()));
   PSAGEN_CHECK(args.query_block > 0 && args.query_block <= 256, ErrorCode::kInternal,
                "sparse_attention: query blocks of ", args.query_block, " tokens");
   check.dense("levels", args.levels, DType::kU8,

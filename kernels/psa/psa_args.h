@@ -58,10 +58,25 @@ struct Pyramid {
 };
 
 struct BuildPyramidArgs {
-  ConstTensorView k;                                 // [B, L, N, D], last dimension unit-stride
-  ConstTensorView v;                                 // [B, L, N, D]
+  ConstTensorView k;  // [B, L, N, D], last dimension unit-stride; not given: the keys are pooled
+  ConstTensorView v;  // [B, L, N, D]
   std::array<double, 3> similarity_thresholds = {};  // of levels 2, 4, 8; with level_caps only
   Pyramid pyramid;                                   // out
+};
+
+// What the norm of queries and keys makes of its rows besides, while it has them in registers
+// (RmsNormRopeArgs::pool; only where Ops::pools_in_norm()). Means are of the rounded rows.
+struct NormPool {
+  // The rows of y are tokens [first_token, first_token + L) of num_tokens, first_token a multiple
+  // of kPooledQueries. The call with the last token writes absent rows, too.
+  std::int64_t first_token = 0;
+  std::int64_t num_tokens = 0;
+  // Of keys: rows of the pyramid's keys, as build_pyramid makes them. Weights and caps are not.
+  PyramidShape shape;
+  TensorView keys;
+  // Of queries: SelectBlocksArgs::pooled_queries.
+  TensorView queries;
+  double scale = 1.0;
 };
 
 struct SelectBlocksArgs {
@@ -70,6 +85,9 @@ struct SelectBlocksArgs {
   Pyramid pyramid;    // of k
   double scale = 1.0;
   PsaParams params;
+  // Means of kPooledQueries queries, times scale / ln 2, in the type of q: [B, N, query blocks,
+  // query_block / kPooledQueries, D]. Optional: made here of q where not given.
+  ConstTensorView pooled_queries = {};
   TensorView importance;  // [B, N, query blocks, key blocks] float32, optional: rows sum to 1
   TensorView levels;      // out: [B, N, query blocks, key blocks] U8 in {0, 1, 2, 4, 8}
   TensorView order;       // out: [B * N * query blocks] I32, optional: the rows of `levels`, head

@@ -5,7 +5,7 @@
 namespace psagen::kernels {
 
 struct PyramidSparseAttention::Buffers {
-  Tensor keys, values, log2_weight, level_caps;
+  Tensor keys, values, log2_weight, level_caps, queries;
   Pyramid pyramid;
   Tensor levels, order;
 };
@@ -34,18 +34,45 @@ PyramidSparseAttention::PyramidSparseAttention(Ops& ops, std::int64_t batch,
   const std::int64_t query_blocks = (num_tokens + params.query_block - 1) / params.query_block;
   b.levels = Tensor(memory, DType::kU8, {batch, num_heads, query_blocks, key_blocks});
   b.order = Tensor(memory, DType::kI32, {batch * num_heads * query_blocks});
+  // Caps need the keys once more; they are made with the pyramid.
+  pools_in_norm_ =
+      !params.similarity_cap &&
+      ops.pools_in_norm(ops.context().score_dtype(), num_heads, head_dim, params.query_block);
+  if (pools_in_norm_ && params.estimator == ImportanceEstimator::kPooledLogSumExp)
+    b.queries =
+        Tensor(memory, ops.context().score_dtype(),
+               {batch, num_heads, query_blocks, params.query_block / kPooledQueries, head_dim});
 }
 
 PyramidSparseAttention::~PyramidSparseAttention() = default;
 
+NormPool PyramidSparseAttention::query_pool(std::int64_t first_token, double scale) const {
+  NormPool pool;
+  pool.first_token = first_token;
+  pool.num_tokens = buffers_->pyramid.shape.num_tokens;
+  pool.queries = buffers_->queries;
+  pool.scale = scale;
+  return pool;
+}
+
+NormPool PyramidSparseAttention::key_pool(std::int64_t first_token) const {
+  NormPool pool;
+  pool.first_token = first_token;
+  pool.shape = buffers_->pyramid.shape;
+  pool.num_tokens = pool.shape.num_tokens;
+  pool.keys = buffers_->keys;
+  return pool;
+}
+
 void PyramidSparseAttention::forward(Ops& ops, ConstTensorView q, ConstTensorView k,
                                      ConstTensorView v, double scale, std::uint64_t seed,
-                                     TensorView out, TensorView lse, const PsaDensity& density) {
+                                     TensorView out, TensorView lse, const PsaDensity& density,
+                                     bool pooled) {
   Buffers& b = *buffers_;
   PsaParams params = params_;
   params.seed = seed;
   // K, V -> means of 1, 2, 4 and 8 tokens
-  ops.build_pyramid({.k = k,
+  ops.build_pyramid({.k = pooled ? ConstTensorView{} : k,
                      .v = v,
                      .similarity_thresholds = params.similarity_thresholds,
                      .pyramid = b.pyramid});
@@ -55,6 +82,7 @@ void PyramidSparseAttention::forward(Ops& ops, ConstTensorView q, ConstTensorVie
                      .pyramid = b.pyramid,
                      .scale = scale,
                      .params = params,
+                     .pooled_queries = pooled ? b.queries.view() : TensorView{},
                      .importance = {},
                      .levels = b.levels,
                      .order = b.order,

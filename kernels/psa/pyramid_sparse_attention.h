@@ -27,15 +27,24 @@ class PyramidSparseAttention {
                          std::int64_t num_heads, std::int64_t head_dim, const PsaParams& params);
   ~PyramidSparseAttention();
 
+  // Where the back end can pool queries and keys while it norms them: what to give to
+  // RmsNormRopeArgs::pool for tokens [first_token, ...), every token once before forward() is
+  // called with `pooled`.
+  bool pools_in_norm() const { return pools_in_norm_; }
+  NormPool query_pool(std::int64_t first_token, double scale) const;
+  NormPool key_pool(std::int64_t first_token) const;
+
   // q, k, v, out: [B, L, N, D], last dimension unit-stride; lse [B, N, L] optional. `seed` replaces
-  // params.seed for the sampled estimator.
+  // params.seed for the sampled estimator. `pooled`: q and k came through query_pool(), with the
+  // same scale, and key_pool().
   void forward(Ops& ops, ConstTensorView q, ConstTensorView k, ConstTensorView v, double scale,
                std::uint64_t seed, TensorView out, TensorView lse = {},
-               const PsaDensity& density = {});
+               const PsaDensity& density = {}, bool pooled = false);
 
  private:
   struct Buffers;
   PsaParams params_;
+  bool pools_in_norm_ = false;
   std::unique_ptr<Buffers> buffers_;
 };
 

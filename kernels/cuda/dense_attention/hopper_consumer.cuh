@@ -14,6 +14,7 @@
 //   Params         of the launch, with `problem` and `out`
 //   Shared         what its two sides tell each other beside the tiles
 //   kJobReaders    how many arrivals say that a job was read
+//   kLoaders       how many threads say that they queued their part of a tile
 //   kMayBeEmpty    whether a job may have no tile
 //   kReadsShared   whether exponentiate() reads what produce() wrote to shared memory
 //   produce()      by the first warpgroup, all of its warps
@@ -43,9 +44,9 @@ __device__ inline void init_barriers(HopperShared<Traits, Tiles>& shared) {
     init_barrier(&shared.query_ring.empty[i], Traits::kConsumers);
   }
   for (int i = 0; i < Traits::kStages; ++i) {
-    init_barrier(&shared.key_ring.full[i], 1);
+    init_barrier(&shared.key_ring.full[i], Tiles::kLoaders);
     init_barrier(&shared.key_ring.empty[i], Traits::kConsumers);
-    init_barrier(&shared.value_ring.full[i], 1);
+    init_barrier(&shared.value_ring.full[i], Tiles::kLoaders);
     init_barrier(&shared.value_ring.empty[i], Traits::kConsumers);
   }
   fence_barrier_init();

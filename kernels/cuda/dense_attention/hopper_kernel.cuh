@@ -13,6 +13,7 @@ struct DenseTiles {
   };
   static constexpr int kKeys = Traits::kKeys;
   static constexpr int kJobReaders = 4 * Traits::kConsumers;  // a lane of each computing warp
+  static constexpr int kLoaders = 1;
   static constexpr bool kMayBeEmpty = false;
   static constexpr bool kReadsShared = false;
 

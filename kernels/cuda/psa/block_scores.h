@@ -13,7 +13,7 @@ namespace psagen::kernels::cuda {
 // Pooled queries of a query block: its means times scale / ln 2, in `slots` rows of which the first
 // are there. A power of two, so that the rows of a block are neighbours within a warp's eight.
 struct PooledQueries {
-  void* means = nullptr;  // [B N, query blocks, slots, depth], absent ones zeros
+  const void* means = nullptr;  // [B N, query blocks, slots, depth], absent ones zeros
   DType dtype = DType::kF32;
   int slots = 1;
 };
@@ -41,8 +41,9 @@ struct SelectionShape {
   }
 };
 
+// `means` is memory for out.means.
 void pool_queries(CudaRuntime& runtime, const SelectionShape& shape, const ConstTensorView& q,
-                  double scale, const PooledQueries& out);
+                  double scale, const PooledQueries& out, void* means);
 
 // The level-8 rows of the pyramid, which are its last.
 struct CoarseKeys {

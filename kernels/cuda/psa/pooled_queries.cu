@@ -64,11 +64,11 @@ __global__ void __launch_bounds__(kThreads) pool_queries_kernel(const PoolQuerie
 }  // namespace
 
 void pool_queries(CudaRuntime& runtime, const SelectionShape& shape, const ConstTensorView& q,
-                  double scale, const PooledQueries& out) {
+                  double scale, const PooledQueries& out, void* means) {
   const int chunks = shape.depth / kHeadChunk;
   const int blocks_of_row = (shape.heads * chunks + kThreads - 1) / kThreads;
   const PoolQueriesParams p{head_rows("select_blocks", "q", q),
-                            out.means,
+                            means,
                             shape,
                             static_cast<float>(scale * 1.4426950408889634),
                             out.slots,

@@ -1,5 +1,6 @@
 // Keys and values averaged over 2, 4 and 8 tokens, row-major, and how far each key block may be
-// pooled before its keys disagree; formulas in kernels/psa/psa_args.h.
+// pooled before its keys disagree; formulas in kernels/psa/psa_args.h. Keys come with their norm
+// where that can make them (norm_rope_pool.cu); then only the values are left.
 //
 // A block of threads has one key block of one head, of k or of v; a thread eight neighbouring
 // elements of eight neighbouring tokens, whose seven means it makes in registers, each level's sums
@@ -9,6 +10,7 @@
 #include "kernels/cuda/cuda_check.h"
 #include "kernels/cuda/device/numeric.cuh"
 #include "kernels/cuda/psa/head_rows.h"
+#include "kernels/cuda/psa/pooling.cuh"
 #include "kernels/cuda/psa/psa_kernels.h"
 
 namespace psagen::kernels::cuda {
@@ -30,12 +32,6 @@ struct PoolParams {
   int heads, key_blocks, key_block, depth;
   int lanes;  // threads of a row: depth / 8, up to the next power of two
 };
-
-// sum / count, as the CPU computes it: whole groups by multiplication.
-__device__ inline float mean_of(float sum, int count, int level) {
-  return count == level ? sum * (1.0f / static_cast<float>(level))
-                        : sum / static_cast<float>(count);
-}
 
 // What a thread has: eight elements of eight tokens, zeros past the last one, as they are stored.
 template <typename T>
@@ -80,15 +76,9 @@ struct Sums {
   template <typename T>
   __device__ void write_means(T* to, int depth, int present) const {
 #pragma unroll
-    for (int u = 0; u < kCount; ++u) {
-      const int left = present - u * kLevel;
-      const int count = left < 0 ? 0 : left < kLevel ? left : kLevel;
-      float row[kHeadChunk];
-#pragma unroll
-      for (int i = 0; i < kHeadChunk; ++i)
-        row[i] = count == 0 ? 0.0f : mean_of(values[u][i], count, kLevel);
-      store_floats<kHeadChunk>(row, to + static_cast<std::int64_t>(u) * depth);
-    }
+    for (int u = 0; u < kCount; ++u)
+      write_mean(values[u], tokens_of_row(u, kLevel, present), kLevel,
+                 to + static_cast<std::int64_t>(u) * depth);
   }
 };
 
@@ -148,8 +138,7 @@ __device__ inline std::uint8_t level_cap(const double (&sums)[kMostGroups][3],
 __device__ inline void write_weights(const PoolParams& p, std::int64_t token, int present) {
   for (int level = 2, index = 0; level <= kGroup; level *= 2, ++index)
     for (int u = 0; u < kGroup / level; ++u) {
-      const int left = present - u * level;
-      const int count = left < 0 ? 0 : left < level ? left : level;
+      const int count = tokens_of_row(u, level, present);
       p.log2_weight[p.begin[index] + token / level + u] =
           count == 0 ? __int_as_float(0xff800000) : log2f(static_cast<float>(count));
     }
@@ -199,7 +188,7 @@ __device__ inline void pool_block(const PoolParams& p, const HeadRows& from, voi
   tokens.load(static_cast<const T*>(from.data) + from.offset(batch, token, head) + column,
               from.token_stride, column < p.depth ? present : 0);
   if constexpr (kKeys && kCaps) write_cap(p, tokens, block, group, lane, present);
-  if (kKeys && blockIdx.x == 0 && lane == 0) write_weights(p, token, present);
+  if (!kKeys && blockIdx.x == 0 && lane == 0) write_weights(p, token, present);
   if (column >= p.depth) return;
   T* const rows = static_cast<T*>(to) + blockIdx.x * p.rows * p.depth + column;
   const Sums<4> pairs(tokens);
@@ -213,9 +202,9 @@ __device__ inline void pool_block(const PoolParams& p, const HeadRows& from, voi
 template <typename S, typename T, bool kCaps>
 __global__ void __launch_bounds__(kMostThreads, 1) pyramid_pool_kernel(const PoolParams p) {
   if (blockIdx.z == 0)
-    pool_block<S, true, kCaps>(p, p.k, p.keys);
-  else
     pool_block<T, false, kCaps>(p, p.v, p.values);
+  else
+    pool_block<S, true, kCaps>(p, p.k, p.keys);
 }
 
 }  // namespace
@@ -223,32 +212,32 @@ __global__ void __launch_bounds__(kMostThreads, 1) pyramid_pool_kernel(const Poo
 void pool_pyramid(CudaRuntime& runtime, const BuildPyramidArgs& args) {
   const Pyramid& pyramid = args.pyramid;
   const PyramidShape& shape = pyramid.shape;
-  if (args.k.num_elements() == 0) return;
+  if (args.v.num_elements() == 0) return;
   PoolParams p{};
-  p.k = head_rows("build_pyramid", "k", args.k);
+  if (args.k) p.k = head_rows("build_pyramid", "k", args.k);
   p.v = head_rows("build_pyramid", "v", args.v);
   p.keys = pyramid.keys.bytes();
   p.values = pyramid.values.bytes();
   p.log2_weight = pyramid.log2_weight.data<float>();
-  if (pyramid.level_caps) p.level_caps = pyramid.level_caps.data<std::uint8_t>();
+  if (pyramid.level_caps && args.k) p.level_caps = pyramid.level_caps.data<std::uint8_t>();
   for (int i = 0; i < 3; ++i) {
     p.thresholds[i] = args.similarity_thresholds[static_cast<std::size_t>(i)];
     p.begin[i] = shape.row_begin(i + 1, 0);
   }
   p.rows = shape.total_rows();
   p.tokens = shape.num_tokens;
-  p.heads = as_int(args.k.dim(2));
+  p.heads = as_int(args.v.dim(2));
   p.key_blocks = as_int(shape.key_blocks());
   p.key_block = shape.key_block;
-  p.depth = as_int(args.k.dim(3));
+  p.depth = as_int(args.v.dim(3));
   p.lanes = 1;
   while (p.lanes * kHeadChunk < p.depth) p.lanes *= 2;
   PSAGEN_CHECK(p.key_blocks <= 65535, ErrorCode::kUnsupported, "build_pyramid: ", p.key_blocks,
                " key blocks, wanted at most 65535");
-  const dim3 grid(static_cast<unsigned>(args.k.dim(0) * p.heads),
-                  static_cast<unsigned>(p.key_blocks), 2);
+  const dim3 grid(static_cast<unsigned>(args.v.dim(0) * p.heads),
+                  static_cast<unsigned>(p.key_blocks), args.k ? 2 : 1);
   const int threads = p.key_block / kGroup * p.lanes;
-  with_real_types(args.k.dtype(), args.v.dtype(), [&]<typename S, typename T>(S, T) {
+  with_real_types(pyramid.keys.dtype(), args.v.dtype(), [&]<typename S, typename T>(S, T) {
     if (p.level_caps != nullptr)
       pyramid_pool_kernel<S, T, true><<<grid, threads, 0, runtime.stream()>>>(p);
     else

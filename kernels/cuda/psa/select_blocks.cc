@@ -50,11 +50,16 @@ class Scorer {
     by_matrix_ = pooled_scores_by_matrix(shape, args.q.dtype());
     queries_.dtype = by_matrix_ ? args.q.dtype() : DType::kF32;
     queries_.slots = pooled_slots(shape.query_block);
+    if (by_matrix_ && args.pooled_queries) {
+      queries_.means = args.pooled_queries.bytes();
+      return;
+    }
     const std::int64_t values = static_cast<std::int64_t>(shape.all_heads) * shape.query_blocks *
                                 queries_.slots * shape.depth;
-    queries_.means =
+    void* const means =
         memory.take<std::byte>(static_cast<std::size_t>(values) * dtype_size(queries_.dtype));
-    pool_queries(runtime, shape, args.q, args.scale, queries_);
+    queries_.means = means;
+    pool_queries(runtime, shape, args.q, args.scale, queries_, means);
   }
 
   void score(const ScoreRows& rows) const {

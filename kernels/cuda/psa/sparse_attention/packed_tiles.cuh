@@ -22,6 +22,7 @@ template <typename Traits>
 struct PackedTiles {
   using Params = HopperSparseParams;
   static constexpr int kColumns = Traits::kKeys;
+  static constexpr int kRowBytes = Traits::kTileBytes / kColumns;
 
   // A key block's part of a tile.
   struct Piece {
@@ -49,6 +50,7 @@ struct PackedTiles {
     alignas(16) float weights[kWeightSlots][kColumns];
   };
   static constexpr int kJobReaders = 4 * Traits::kConsumers + 1;
+  static constexpr int kLoaders = 32;
   static constexpr bool kMayBeEmpty = true;
   static constexpr bool kReadsShared = true;
   static constexpr float kColumnWeights = -1.0f;  // in the place of a shift
@@ -130,15 +132,15 @@ struct PackedTiles {
 #pragma unroll 1
       for (int tile = 0; tile < next.tiles; ++tile, ++place.count) {
         own = pack(params, shared.tiles, walk, place.count % kWeightSlots);
-        load_piece(shared.keys, shared.key_ring, place, params.k, own, job, lane);
+        load_piece(params.blocks, shared.keys, shared.key_ring, place, params.k, own, job);
         if (tile > 0)
-          load_piece(shared.values, shared.value_ring, place.previous(), params.v, previous, job,
-                     lane);
+          load_piece(params.blocks, shared.values, shared.value_ring, place.previous(), params.v,
+                     previous, job);
         previous = own;
       }
       if (next.tiles > 0)
-        load_piece(shared.values, shared.value_ring, place.previous(), params.v, previous, job,
-                   lane);
+        load_piece(params.blocks, shared.values, shared.value_ring, place.previous(), params.v,
+                   previous, job);
     }
   }
 
@@ -209,15 +211,14 @@ struct PackedTiles {
 
   // Once the slot is empty, queues the copy of this lane's piece.
   template <typename Tile, typename Ring, int kSlots>
-  static __device__ void load_piece(Tile (&tiles)[kSlots], Ring& ring, RingPlace<kSlots> place,
-                                    const CUtensorMap (&maps)[kLevels], const Piece& piece,
-                                    const FusedJob& job, int lane) {
+  static __device__ void load_piece(const BlockLevels& blocks, Tile (&tiles)[kSlots], Ring& ring,
+                                    RingPlace<kSlots> place, const CUtensorMap (&maps)[kLevels],
+                                    const Piece& piece, const FusedJob& job) {
     const std::uint32_t slot = place.slot();
     wait_barrier(&ring.empty[slot], place.parity() ^ 1);
-    __syncwarp();  // with it, what the lanes wrote of the tile comes before the arrival
-    if (lane == 0) arrive_expecting(&ring.full[slot], Traits::kTileBytes);
-    __syncwarp();
-    if (piece.column < 0) return;
+    // Each lane for itself: its arrival publishes what it wrote of the tile.
+    if (piece.column < 0) return arrive(&ring.full[slot]);
+    arrive_expecting(&ring.full[slot], kRowBytes << blocks.log2_rows(piece.level_index));
 #pragma unroll
     for (int box = 0; box < Traits::kBoxes; ++box)
       load_box(tiles[slot].bytes + box * Traits::kBoxBytes + piece.column * kBoxColumns * 2,

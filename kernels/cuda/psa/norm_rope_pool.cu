@@ -1,0 +1,331 @@
+// rms_norm_rope (../rope.cu) that also pools its rows while they are in registers: keys to levels
+// 2, 4 and 8 of the pyramid, queries to means of 32 (NormPool in kernels/psa/psa_args.h).
+//
+// A block of threads goes over eight keys or 32 queries, four at a time; a thread has the same few
+// chunks of four columns of each, so that pooling needs no exchange, and one barrier serves the row
+// sums of four tokens. Sums are those of pyramid_pool.cu and pooled_queries.cu, bit for bit: of
+// rounded rows, pair by pair and one query after the other. Bytes beside the norm's: 7/8 of y
+// (keys) or 1/32 of it (queries).
+#include "kernels/cuda/psa/norm_rope_pool.h"
+
+#include <algorithm>
+
+#include "kernels/cuda/cuda_check.h"
+#include "kernels/cuda/device/numeric.cuh"
+#include "kernels/cuda/device/row_launch.cuh"
+#include "kernels/cuda/psa/pooling.cuh"
+
+namespace psagen::kernels::cuda {
+namespace {
+
+constexpr int kTokens = 4;   // at a time
+constexpr int kColumns = 4;  // of a chunk
+constexpr int kGroup = 8;    // of the coarsest level
+constexpr int kMaxWarps = 20;
+
+// Which rows a block of kThreads threads may have, and how many blocks share a multiprocessor.
+template <int kThreads_, int kChunks_, int kBlocks_>
+struct Width {
+  static constexpr int kThreads = kThreads_;
+  static constexpr int kChunks = kChunks_;
+  static constexpr int kBlocks = kBlocks_;
+  static constexpr int kMost = kThreads * kChunks * kColumns;
+};
+using Narrow = Width<192, 2, 4>;  // 1,536: six warps
+using Wide = Width<640, 2, 1>;    // 5,120: twenty
+
+struct NormRopePoolParams {
+  ConstReals x;
+  RowShape x_rows;
+  ConstReals gamma;
+  float eps;
+  const float* rope_cos;  // [L, D / 2]
+  const float* rope_sin;
+  int rows, width, depth, heads;
+  void* y;
+  RowShape y_rows;
+  std::int64_t first_token;
+  int padded_rows;  // absent ones among them: whole blocks
+  // Of keys.
+  void* keys;  // [B, N, pyramid rows, D]; null: queries
+  std::int64_t begin[3];
+  std::int64_t pyramid_rows;
+  // Of queries.
+  void* means;  // [B, N, mean rows, D]
+  std::int64_t mean_rows;
+  float scale_log2;
+};
+
+// The same columns of kTokens rows.
+template <int kChunks>
+using Rows = float[kTokens][kChunks][kColumns];
+
+// Sums over the block of threads of one number for each token; every thread gets all of them.
+// `scratch` alternates between two uses, so that one barrier a use is enough.
+__device__ inline void sum_rows(float (&values)[kTokens], float (&scratch)[kMaxWarps][kTokens]) {
+  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
+  // Half of the lanes keep two of the tokens, then one.
+  const bool upper = (lane & 16) != 0, second = (lane & 8) != 0;
+  float pair[2];
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    const float sent = upper ? values[i] : values[2 + i];
+    pair[i] = (upper ? values[2 + i] : values[i]) + __shfl_xor_sync(0xffffffffu, sent, 16);
+  }
+  const float sent = second ? pair[0] : pair[1];
+  float own = (second ? pair[1] : pair[0]) + __shfl_xor_sync(0xffffffffu, sent, 8);
+#pragma unroll
+  for (int step = 4; step > 0; step /= 2) own += __shfl_xor_sync(0xffffffffu, own, step);
+  if (lane % 8 == 0) scratch[warp][lane / 8] = own;
+  __syncthreads();
+#pragma unroll
+  for (int t = 0; t < kTokens; ++t) values[t] = 0.0f;
+  for (int w = 0; w < static_cast<int>(blockDim.x) / 32; ++w) {
+    const float4 sums = *reinterpret_cast<const float4*>(scratch[w]);
+    values[0] += sums.x;
+    values[1] += sums.y;
+    values[2] += sums.z;
+    values[3] += sums.w;
+  }
+}
+
+template <int kChunks>
+__device__ inline void load_rows(const NormRopePoolParams& p, int batch, int first,
+                                 Rows<kChunks>& rows) {
+  for_real_type(p.x.dtype, [&](auto type) {
+    using X = decltype(type);
+    const X* const x = static_cast<const X*>(p.x.data);
+    Pack<X, kColumns> packs[kTokens][kChunks];
+#pragma unroll
+    for (int t = 0; t < kTokens; ++t)
+#pragma unroll
+      for (int c = 0; c < kChunks; ++c) {
+        const int column = (static_cast<int>(threadIdx.x) + c * static_cast<int>(blockDim.x)) * 4;
+        packs[t][c] = {};
+        if (first + t < p.rows && column < p.width)
+          packs[t][c] =
+              load_chunk_once<true, X, kColumns>(x + p.x_rows.offset(batch, first + t) + column);
+      }
+#pragma unroll
+    for (int t = 0; t < kTokens; ++t)
+#pragma unroll
+      for (int c = 0; c < kChunks; ++c)
+#pragma unroll
+        for (int i = 0; i < kColumns; ++i) rows[t][c][i] = widen(packs[t][c].values[i]);
+  });
+}
+
+// Norm, rotation and the store of y; `rows` then hold what was stored, absent rows zeros.
+template <typename T, int kChunks>
+__device__ inline void turn_rows(const NormRopePoolParams& p, int batch, int first,
+                                 const float (&squares)[kTokens], Rows<kChunks>& rows) {
+  const int stride = static_cast<int>(blockDim.x) * kColumns;
+  const int own = static_cast<int>(threadIdx.x) * kColumns;
+  float gamma[kChunks][kColumns];
+#pragma unroll
+  for (int c = 0; c < kChunks; ++c)
+    if (own + c * stride < p.width) load_reals<kColumns>(p.gamma, own + c * stride, gamma[c]);
+#pragma unroll
+  for (int t = 0; t < kTokens; ++t) {
+    if (first + t >= p.rows) continue;  // zeros from the load
+    const float factor = 1.0f / sqrtf(squares[t] / static_cast<float>(p.width) + p.eps);
+    // All chunks of a thread turn alike: a head's width divides the distance between them.
+    const std::int64_t angle =
+        static_cast<std::int64_t>(first + t) * (p.depth / 2) + own % p.depth / 2;
+    float cosine[2], sine[2];
+    load_floats<2>(p.rope_cos + angle, cosine);
+    load_floats<2>(p.rope_sin + angle, sine);
+    T* const y = static_cast<T*>(p.y) + p.y_rows.offset(batch, first + t) + own;
+#pragma unroll
+    for (int c = 0; c < kChunks; ++c) {
+      if (own + c * stride >= p.width) continue;
+      Pack<T, kColumns> turned;
+#pragma unroll
+      for (int j = 0; j < kColumns; j += 2) {
+        const float a = rows[t][c][j] * factor * gamma[c][j];
+        const float b = rows[t][c][j + 1] * factor * gamma[c][j + 1];
+        turned.values[j] = narrow<T>(a * cosine[j / 2] - b * sine[j / 2]);
+        turned.values[j + 1] = narrow<T>(a * sine[j / 2] + b * cosine[j / 2]);
+      }
+      store_pack(turned, y + c * stride);
+#pragma unroll
+      for (int j = 0; j < kColumns; ++j) rows[t][c][j] = widen(turned.values[j]);
+    }
+  }
+}
+
+// Where a chunk of the thread belongs in [B, N, rows, D].
+template <int kChunks>
+__device__ inline std::int64_t chunk_offset(const NormRopePoolParams& p, int batch, int chunk,
+                                            std::int64_t rows) {
+  const int column =
+      (static_cast<int>(threadIdx.x) + chunk * static_cast<int>(blockDim.x)) * kColumns;
+  return (static_cast<std::int64_t>(batch) * p.heads + column / p.depth) * rows * p.depth +
+         column % p.depth;
+}
+
+template <int kChunks>
+__device__ inline bool has_chunk(const NormRopePoolParams& p, int chunk) {
+  return (static_cast<int>(threadIdx.x) + chunk * static_cast<int>(blockDim.x)) * kColumns <
+         p.width;
+}
+
+// Means of two and of four of the rows; their sum is added to `eight`.
+template <typename T, int kChunks>
+__device__ inline void pool_keys(const NormRopePoolParams& p, int batch, int first,
+                                 const Rows<kChunks>& rows, float (&eight)[kChunks][kColumns]) {
+  const int present = min(max(p.rows - first, 0), kTokens);
+  const std::int64_t token = p.first_token + first;
+  T* const keys = static_cast<T*>(p.keys);
+#pragma unroll
+  for (int c = 0; c < kChunks; ++c) {
+    if (!has_chunk<kChunks>(p, c)) continue;
+    T* const to = keys + chunk_offset<kChunks>(p, batch, c, p.pyramid_rows);
+    float pairs[2][kColumns], four[kColumns];
+#pragma unroll
+    for (int u = 0; u < 2; ++u) {
+#pragma unroll
+      for (int i = 0; i < kColumns; ++i) pairs[u][i] = rows[2 * u][c][i] + rows[2 * u + 1][c][i];
+      write_mean(pairs[u], tokens_of_row(u, 2, present), 2,
+                 to + (p.begin[0] + token / 2 + u) * p.depth);
+    }
+#pragma unroll
+    for (int i = 0; i < kColumns; ++i) four[i] = pairs[0][i] + pairs[1][i];
+    write_mean(four, present, 4, to + (p.begin[1] + token / 4) * p.depth);
+#pragma unroll
+    for (int i = 0; i < kColumns; ++i) eight[c][i] += four[i];
+  }
+}
+
+template <typename T, typename W, bool kKeys>
+__global__ void __launch_bounds__(W::kThreads, W::kBlocks)
+    norm_rope_pool_kernel(const NormRopePoolParams p) {
+  constexpr int kChunks = W::kChunks;
+  constexpr int kRows = kKeys ? kGroup : kPooledQueries;  // of a block of threads
+  __shared__ __align__(16) float scratch[2][kMaxWarps][kTokens];
+  const int batch = static_cast<int>(blockIdx.y);
+  const int block_first = static_cast<int>(blockIdx.x) * kRows;
+  float sums[kChunks][kColumns] = {};
+#pragma unroll 1
+  for (int step = 0; step < kRows / kTokens; ++step) {
+    const int first = block_first + step * kTokens;
+    Rows<kChunks> rows;
+    load_rows<kChunks>(p, batch, first, rows);
+    float squares[kTokens];
+#pragma unroll
+    for (int t = 0; t < kTokens; ++t) {
+      squares[t] = 0.0f;
+#pragma unroll
+      for (int c = 0; c < kChunks; ++c)
+#pragma unroll
+        for (int i = 0; i < kColumns; ++i) squares[t] += rows[t][c][i] * rows[t][c][i];
+    }
+    sum_rows(squares, scratch[step % 2]);
+    turn_rows<T, kChunks>(p, batch, first, squares, rows);
+    if constexpr (kKeys) {
+      pool_keys<T, kChunks>(p, batch, first, rows, sums);
+    } else {
+#pragma unroll
+      for (int t = 0; t < kTokens; ++t)
+#pragma unroll
+        for (int c = 0; c < kChunks; ++c)
+#pragma unroll
+          for (int i = 0; i < kColumns; ++i) sums[c][i] += rows[t][c][i];
+    }
+  }
+  const int present = min(max(p.rows - block_first, 0), kRows);
+  const std::int64_t token = p.first_token + block_first;
+#pragma unroll
+  for (int c = 0; c < kChunks; ++c) {
+    if (!has_chunk<kChunks>(p, c)) continue;
+    if constexpr (kKeys) {
+      write_mean(sums[c], present, kGroup,
+                 static_cast<T*>(p.keys) + chunk_offset<kChunks>(p, batch, c, p.pyramid_rows) +
+                     (p.begin[2] + token / kGroup) * p.depth);
+    } else {
+      float mean[kColumns];
+#pragma unroll
+      for (int i = 0; i < kColumns; ++i)
+        mean[i] = present == 0 ? 0.0f : sums[c][i] / static_cast<float>(present) * p.scale_log2;
+      store_floats<kColumns>(mean, static_cast<T*>(p.means) +
+                                       chunk_offset<kChunks>(p, batch, c, p.mean_rows) +
+                                       token / kPooledQueries * p.depth);
+    }
+  }
+}
+
+template <typename T, typename W>
+void launch(CudaRuntime& runtime, const NormRopePoolParams& p, std::int64_t batches) {
+  const int chunks = (p.width + kColumns - 1) / kColumns;
+  const int threads = (chunks + 32 * W::kChunks - 1) / (32 * W::kChunks) * 32;
+  const int rows = p.keys != nullptr ? kGroup : kPooledQueries;
+  const dim3 grid(static_cast<unsigned>((p.padded_rows + rows - 1) / rows),
+                  static_cast<unsigned>(batches));
+  if (p.keys != nullptr)
+    norm_rope_pool_kernel<T, W, true><<<grid, threads, 0, runtime.stream()>>>(p);
+  else
+    norm_rope_pool_kernel<T, W, false><<<grid, threads, 0, runtime.stream()>>>(p);
+  PSAGEN_CUDA(cudaGetLastError());
+}
+
+template <typename T>
+void launch(CudaRuntime& runtime, const NormRopePoolParams& p, std::int64_t batches) {
+  if (p.width <= Narrow::kMost) return launch<T, Narrow>(runtime, p, batches);
+  launch<T, Wide>(runtime, p, batches);
+}
+
+}  // namespace
+
+bool can_pool_in_norm(DType rows, std::int64_t heads, std::int64_t head_dim, int query_block) {
+  return (rows == DType::kBF16 || rows == DType::kF16) && head_dim >= kColumns &&
+         32 * kColumns % head_dim == 0 && heads * head_dim <= Wide::kMost &&
+         (query_block == 32 || query_block == 64 || query_block == 128 || query_block == 256);
+}
+
+void norm_rope_pool(CudaRuntime& runtime, const RmsNormRopeArgs& args) {
+  if (args.x.num_elements() == 0) return;
+  const NormPool& pool = *args.pool;
+  NormRopePoolParams p{};
+  p.x = reals(args.x);
+  p.x_rows = row_shape(args.x);
+  p.gamma = reals(args.gamma);
+  p.eps = static_cast<float>(args.eps);
+  p.rope_cos = args.rope_cos.data<float>();
+  p.rope_sin = args.rope_sin.data<float>();
+  p.rows = as_int(args.x.dim(1));
+  p.width = as_int(p.x_rows.width);
+  p.depth = as_int(args.y.dim(3));
+  p.heads = as_int(args.y.dim(2));
+  p.y = args.y.bytes();
+  p.y_rows = {args.y.dim(0), args.y.dim(1), p.width, args.y.stride(0), args.y.stride(1)};
+  RowAccess access(p.depth);
+  access.add(args.x, p.x_rows);
+  access.add(args.y, p.y_rows);
+  access.add_parameter(args.gamma);
+  access.add_parameter(args.rope_cos);
+  access.add_parameter(args.rope_sin);
+  PSAGEN_CHECK(access.aligned(), ErrorCode::kUnsupported,
+               "rms_norm_rope: rows to be pooled begin on no multiple of ", kColumns, " elements");
+  p.first_token = pool.first_token;
+  std::int64_t block = kPooledQueries;
+  if (pool.keys) {
+    p.keys = pool.keys.bytes();
+    p.pyramid_rows = pool.shape.total_rows();
+    for (int i = 0; i < 3; ++i) p.begin[i] = pool.shape.row_begin(i + 1, 0);
+    block = pool.shape.key_block;
+  } else {
+    p.means = pool.queries.bytes();
+    p.mean_rows = pool.queries.dim(2) * pool.queries.dim(3);
+    p.scale_log2 = static_cast<float>(pool.scale * 1.4426950408889634);
+    block *= pool.queries.dim(3);
+  }
+  const bool last = pool.first_token + args.x.dim(1) == pool.num_tokens;
+  const std::int64_t padded = (pool.num_tokens + block - 1) / block * block;
+  p.padded_rows = last ? as_int(padded - pool.first_token) : p.rows;
+  if (args.y.dtype() == DType::kBF16)
+    launch<__nv_bfloat16>(runtime, p, args.x.dim(0));
+  else
+    launch<__half>(runtime, p, args.x.dim(0));
+}
+
+}  // namespace psagen::kernels::cuda

@@ -1,0 +1,29 @@
+// Means of neighbouring tokens, as every kernel that makes them rounds them.
+#pragma once
+
+#include "kernels/cuda/device/numeric.cuh"
+
+namespace psagen::kernels::cuda {
+
+// sum / count, as the CPU computes it: whole groups by multiplication.
+__device__ inline float mean_of(float sum, int count, int level) {
+  return count == level ? sum * (1.0f / static_cast<float>(level))
+                        : sum / static_cast<float>(count);
+}
+
+// Tokens that row `row` of a level averages, of `present` tokens from the level's first row on.
+__device__ inline int tokens_of_row(int row, int level, int present) {
+  const int left = present - row * level;
+  return left < 0 ? 0 : left < level ? left : level;
+}
+
+// The mean of `count` tokens, zeros where there are none.
+template <typename T, int N>
+__device__ inline void write_mean(const float (&sum)[N], int count, int level, T* to) {
+  float row[N];
+#pragma unroll
+  for (int i = 0; i < N; ++i) row[i] = count == 0 ? 0.0f : mean_of(sum[i], count, level);
+  store_floats<N>(row, to);
+}
+
+}  // namespace psagen::kernels::cuda
