@@ -180,8 +180,8 @@ def main():
     for (density, method), spec in specs.items():
         mine = [row for rows, _, _ in results for row in rows
                 if (row["density"], row["method"]) == (density, method)]
-        means = [result["mean"] for _, _, errors in results for result in errors["results"]
-                 if result["attention"] == spec]
+        means = [result["mean"] for _, _, errors in results for result in [errors["attentions"][list(specs.values()).index(spec)]]
+                 ]
         assert len(means) == len(prompts), spec
         table.append({
             "target_density": density, "method": method,
