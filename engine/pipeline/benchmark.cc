@@ -172,7 +172,7 @@ Measurement measure_attention(Context& context, const BenchmarkRequest& request)
       context, request,
       [&] {
         if (sparse)
-          sparse->forward(*ops, q, k, v, scale, 0, out);
+          sparse->forward(*ops, q, k, v, scale, {}, out);
         else
           ops->attention({.q = q, .k = k, .v = v, .scale = scale, .out = out});
       },

@@ -109,6 +109,10 @@ void Ops::select_blocks(const SelectBlocksArgs& args) {
                args.pyramid.shape.key_block);
   PSAGEN_CHECK(!args.params.similarity_cap || args.pyramid.level_caps, ErrorCode::kInternal,
                "select_blocks: the similarity cap needs a pyramid with level caps");
+  PSAGEN_CHECK(
+      args.params.head_bounds.empty() || std::ssize(args.params.head_bounds) == args.q.dim(2),
+      ErrorCode::kInternal, "select_blocks: bounds of ", args.params.head_bounds.size(),
+      " heads, wanted ", args.q.dim(2));
   if (args.importance)
     check.dense("importance", args.importance, DType::kF32, check.rows(query_block, key_blocks));
   check.dense("levels", args.levels, DType::kU8, check.rows(query_block, key_blocks));

@@ -58,6 +58,8 @@ class Scorer {
   }
 
   void score(const ScoreRows& rows) const {
+    if (args_.params.estimator == ImportanceEstimator::kUniform)
+      return uniform_scores(runtime_, shape_, rows);
     if (args_.params.estimator == ImportanceEstimator::kSampled)
       return sampled_scores(runtime_, shape_, args_.q, args_.k, args_.params.seed, args_.scale,
                             rows);
