@@ -72,7 +72,7 @@ void SelfAttention::project(kernels::Ops& ops, DitActivations& a) const {
 ConstTensorView SelfAttention::forward(kernels::Ops& ops, const StepPosition& position,
                                        DitActivations& a) const {
   project(ops, a);  // v = h Wv' + bv; q, k = rope(rms(h W' + b))                [B,L,C]
-  attend(ops, choose_attention(a.attention, position, layer_),
+  attend(ops, choose_attention(a.attention, position, layer_, num_heads_),
          a);               // h = attention                             [B,L,N,D]
   to_out_(ops, a.h, a.y);  // y = h Wo' + bo                            [B,L,C]
   return a.y;
@@ -86,8 +86,12 @@ void SelfAttention::attend(kernels::Ops& ops, const AttentionChoice& choice,
   const TensorView v = a.v.split_last(num_heads_, head_dim_);
   const TensorView out = a.h.view().split_last(num_heads_, head_dim_);
   if (choice.kind == AttentionKind::kPyramid) {
-    a.pyramid->forward(ops, q, k, v, scale, {.seed = choice.seed}, out, {},
-                       a.density.sparse_call(layer_));
+    a.pyramid->forward(ops, q, k, v, scale,
+                       {.seed = choice.seed,
+                        .head_bounds = choice.head_bounds,
+                        .slot = choice.slot,
+                        .reuse = choice.reuse},
+                       out, {}, a.density.sparse_call(layer_));
   } else {
     ops.attention({.q = q, .k = k, .v = v, .scale = scale, .out = out});
     a.density.dense_call(layer_);
