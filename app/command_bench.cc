@@ -14,6 +14,7 @@
 #include "app/model_directory.h"
 #include "app/option_table.h"
 #include "app/version.h"
+#include "engine/config/automatic_attention.h"
 #include "engine/config/known_models.h"
 #include "engine/config/nearest_name.h"
 #include "engine/media/partial_file.h"
@@ -75,7 +76,7 @@ const auto kTable = std::to_array<Field<BenchOptions>>({
     {{.name = "attention",
       .value = "KIND",
       .group = kGroup,
-      .help = "dense, psa[:PRESET] or block-sparse[:PRESET] (default: dense)"},
+      .help = "auto, dense, psa[:PRESET] or block-sparse[:PRESET] (default: dense)"},
      &BenchOptions::attention},
     {{.name = "steps",
       .value = "N",
@@ -141,7 +142,9 @@ engine::BenchmarkRequest request_of(const BenchOptions& options) {
   const std::int64_t stride = request.model.vae.temporal_stride();
   PSAGEN_CHECK((request.num_frames - 1) % stride == 0, ErrorCode::kInvalidArgument, "--frames ",
                request.num_frames, ": wanted a multiple of ", stride, " and one more");
-  request.attention = engine::parse_attention(options.attention.value_or("dense"));
+  request.attention = engine::resolve_attention(
+      options.attention.value_or("dense"),
+      engine::num_video_tokens(request.model, request.width, request.height, request.num_frames));
   request.num_layers = options.layers.value_or(0);
   request.num_text_tokens = options.text_tokens.value_or(defaults.max_text_tokens);
   request.num_steps = options.steps.value_or(defaults.num_steps);

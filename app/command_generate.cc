@@ -15,6 +15,7 @@
 #include "app/settings.h"
 #include "app/tuning_file.h"
 #include "app/version.h"
+#include "engine/config/automatic_attention.h"
 #include "engine/media/partial_file.h"
 #include "engine/pipeline/memory_plan.h"
 #include "engine/pipeline/prompt_cache.h"
@@ -80,13 +81,16 @@ void check_model(const RunRecord& record, const std::string& hash, const std::st
   console.warning(text + ": only its settings are repeated");
 }
 
-void describe(const engine::VideoRequest& request, const engine::ModelConfig& model, double fps,
-              Context& context, Console& console) {
+void describe(const engine::VideoRequest& request, const std::string& asked_attention,
+              const engine::ModelConfig& model, double fps, Context& context, Console& console) {
   const int num_threads = context.num_threads();
+  const std::string attention = engine::describe_attention(
+      request.attention, asked_attention,
+      engine::num_video_tokens(model, request.width, request.height, request.num_frames));
   console.note(concat("model ", model.name, ", ", request.width, "x", request.height, ", ",
                       request.num_frames, " frames at ", fps, " per second, ", request.num_steps,
                       " steps (", scheduler::solver_name(request.solver), "), guidance ",
-                      request.guidance_scale, ", attention ", request.attention.spec, ", ",
+                      request.guidance_scale, ", attention ", attention, ", ",
                       engine::device_description(context), ", ", num_threads,
                       num_threads == 1 ? " thread" : " threads", ", seed ", request.seed));
 }
@@ -271,7 +275,8 @@ class Run {
     outputs_.emplace(options_, video, prompt_, request_.seed);
     for (const fs::path& path : outputs_->paths()) invocation_.interrupt.remove_unfinished(path);
     if (options_.report) engine::check_new_file(*options_.report, overwrite);
-    describe(request_, pipeline_->config(), fps, *context_, invocation_.console);
+    describe(request_, asked_attention(options_), pipeline_->config(), fps, *context_,
+             invocation_.console);
   }
 
   bool tell(const engine::Progress& progress) {

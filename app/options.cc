@@ -117,7 +117,9 @@ const auto kTable = std::to_array<Field<O>>({
     {{.name = "attention",
       .value = "KIND",
       .group = kHow,
-      .help = "dense, psa, psa:PRESET or block-sparse:PRESET (default: dense)",
+      .help =
+          "auto, dense, psa, psa:PRESET or block-sparse:PRESET; a PRESET with a / or .json is a "
+          "file (default: auto, psa:balanced for long clips, dense for short ones)",
       .scope = Scope::kRecord},
      &O::attention},
     {{.name = "output",

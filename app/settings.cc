@@ -7,6 +7,7 @@
 #include <random>
 
 #include "app/run_config.h"
+#include "engine/config/automatic_attention.h"
 #include "engine/config/nearest_name.h"
 
 namespace psagen::app {
@@ -86,6 +87,10 @@ ContextOptions resolve_planned_device(const GenerateOptions& options) {
   return planned;
 }
 
+std::string asked_attention(const GenerateOptions& options) {
+  return options.attention.value_or(std::string(engine::kAutomaticAttention));
+}
+
 double resolve_fps(const GenerateOptions& options, const engine::ModelConfig& model) {
   return options.fps.value_or(model.defaults.fps);
 }
@@ -108,7 +113,9 @@ engine::VideoRequest resolve_request(const GenerateOptions& options, const std::
   request.guidance_scale = options.cfg.value_or(defaults.guidance_scale);
   request.shift = options.shift.value_or(defaults.shift);
   request.solver = scheduler::parse_solver(options.sampler.value_or("unipc"));
-  request.attention = engine::parse_attention(options.attention.value_or("dense"));
+  request.attention = engine::resolve_attention(
+      asked_attention(options),
+      engine::num_video_tokens(model, request.width, request.height, request.num_frames));
   request.seed = options.seed ? *options.seed : random_seed();
   return request;
 }

@@ -37,6 +37,7 @@ ContextOptions resolve_planned_device(const GenerateOptions& options);
 // Everything the user left open comes from the model's defaults; a missing seed is drawn at random.
 engine::VideoRequest resolve_request(const GenerateOptions& options, const std::string& prompt,
                                      const engine::ModelConfig& model);
+std::string asked_attention(const GenerateOptions& options);
 double resolve_fps(const GenerateOptions& options, const engine::ModelConfig& model);
 
 // The fields of Scope::kRecord that say exactly this request.

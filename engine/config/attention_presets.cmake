@@ -12,6 +12,7 @@ set(preset_names
   fast
   plug-and-play
   quality
+  uniform
   wan2.1-1.3b-balanced
   wan2.1-1.3b-topk
   wan2.1-14b-balanced
@@ -28,4 +29,5 @@ foreach(name IN LISTS preset_names)
 endforeach()
 configure_file(${CMAKE_CURRENT_LIST_DIR}/attention_presets.cc.in
   ${CMAKE_CURRENT_BINARY_DIR}/attention_presets.cc @ONLY)
-target_sources(psagen_engine PRIVATE attention_config.cc ${CMAKE_CURRENT_BINARY_DIR}/attention_presets.cc)
+target_sources(psagen_engine PRIVATE attention_config.cc attention_override.cc automatic_attention.cc
+  ${CMAKE_CURRENT_BINARY_DIR}/attention_presets.cc)

@@ -1,5 +1,7 @@
 #include "engine/dit/activations.h"
 
+#include "engine/dit/attention_policy.h"
+
 #include <algorithm>
 
 #include "engine/dit/patch_embed.h"
@@ -44,7 +46,8 @@ std::int64_t rows_in(std::int64_t bytes, std::int64_t row_bytes, std::int64_t nu
 }  // namespace
 
 DitActivations::DitActivations(kernels::Ops& ops, const TransformerConfig& config,
-                               const Shape& latent, const AttentionConfig& attention_config)
+                               const Shape& latent, const AttentionConfig& attention_config,
+                               std::int64_t num_forwards)
     : attention(attention_config),
       grid(grid_of(latent)),
       order(is_reordered(attention) ? kernels::pyramid_token_order(grid)
@@ -104,7 +107,8 @@ DitActivations::DitActivations(kernels::Ops& ops, const TransformerConfig& confi
            nonfinite);
   if (attention.kind == AttentionKind::kPyramid) {
     pyramid = std::make_unique<kernels::PyramidSparseAttention>(
-        ops, 1, num_tokens, config.num_attention_heads, config.attention_head_dim, attention.psa);
+        ops, 1, num_tokens, config.num_attention_heads, config.attention_head_dim, attention.psa,
+        num_level_slots(attention, config.num_layers, num_forwards));
     density = AttentionDensity(allocator, config);
   }
 }

@@ -18,9 +18,9 @@
 namespace psagen::engine {
 
 struct DitActivations {
-  // `latent` is [1, Cin, T, H, W], H and W even.
+  // `latent` is [1, Cin, T, H, W], H and W even. `num_forwards` of a step share the activations.
   DitActivations(kernels::Ops& ops, const TransformerConfig& config, const Shape& latent,
-                 const AttentionConfig& attention);
+                 const AttentionConfig& attention, std::int64_t num_forwards = 1);
 
   AttentionConfig attention;
   kernels::TokenGrid grid;          // (T, H / 2, W / 2)

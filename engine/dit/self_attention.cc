@@ -4,6 +4,8 @@
 #include <cmath>
 #include <utility>
 
+#include "kernels/psa/psa_args.h"
+
 namespace psagen::engine {
 
 namespace {
@@ -79,7 +81,7 @@ void SelfAttention::project(kernels::Ops& ops, bool pool, DitActivations& a) con
 
 ConstTensorView SelfAttention::forward(kernels::Ops& ops, const StepPosition& position,
                                        DitActivations& a) const {
-  const AttentionChoice choice = choose_attention(a.attention, position, layer_);
+  const AttentionChoice choice = choose_attention(a.attention, position, layer_, num_heads_);
   const bool pool = choice.kind == AttentionKind::kPyramid && a.pyramid->pools_in_norm();
   project(ops, pool, a);         // v = h Wv' + bv; q, k = rope(rms(h W' + b)) [B,L,C]
   attend(ops, choice, pool, a);  // h = attention [B,L,N,D]
@@ -96,8 +98,13 @@ void SelfAttention::attend(kernels::Ops& ops, const AttentionChoice& choice, boo
   const TensorView v = a.v.split_last(num_heads_, head_dim_);
   const TensorView out = a.h.view().split_last(num_heads_, head_dim_);
   if (choice.kind == AttentionKind::kPyramid) {
-    a.pyramid->forward(ops, q, k, v, scale(), choice.seed, out, {}, a.density.sparse_call(layer_),
-                       pooled);
+    a.pyramid->forward(ops, q, k, v, scale(),
+                       {.seed = choice.seed,
+                        .head_bounds = choice.head_bounds,
+                        .slot = choice.slot,
+                        .reuse = choice.reuse,
+                        .pooled = pooled},
+                       out, {}, a.density.sparse_call(layer_));
   } else {
     ops.attention({.q = q, .k = k, .v = v, .scale = scale(), .out = out});
     a.density.dense_call(layer_);

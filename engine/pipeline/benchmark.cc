@@ -172,7 +172,7 @@ Measurement measure_attention(Context& context, const BenchmarkRequest& request)
       context, request,
       [&] {
         if (sparse)
-          sparse->forward(*ops, q, k, v, scale, 0, out);
+          sparse->forward(*ops, q, k, v, scale, {}, out);
         else
           ops->attention({.q = q, .k = k, .v = v, .scale = scale, .out = out});
       },
@@ -185,7 +185,10 @@ Measurement measure_forward(Context& context, const BenchmarkRequest& request) {
   const TransformerConfig config = transformer_of(request);
   const Dit dit(config, Weights(std::make_shared<RandomWeights>(), context), *ops);
   const Shape shape = latent_shape(request);
-  DitActivations activations(*ops, config, shape, request.attention);
+  // A forward by itself finds no levels of earlier ones.
+  AttentionConfig attention = request.attention;
+  attention.reuse_steps = 1;
+  DitActivations activations(*ops, config, shape, attention);
   const Tensor latent = random_tensor(*ops, DType::kF32, shape, 1);
   Tensor velocity(context.allocator(), DType::kF32, shape);
   const Tensor encoded = random_tensor(*ops, context.compute_dtype(),

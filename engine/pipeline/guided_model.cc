@@ -13,18 +13,21 @@ GuidedModel::GuidedModel(kernels::Ops& ops, const Dit& dit, const Shape& latent,
       guidance_(guidance),
       positive_(positive),
       negative_(negative),
-      activations_(ops, dit.config(), latent, attention) {
+      activations_(ops, dit.config(), latent, attention, guidance.needs_negative() ? 2 : 1) {
   if (guidance_.needs_negative())
     negative_velocity_ = Tensor(ops.context().allocator(), DType::kF32, latent);
 }
 
 void GuidedModel::operator()(kernels::Ops& ops, ConstTensorView latent, double timestep,
                              const StepPosition& position, TensorView velocity) {
+  StepPosition own = position;
+  own.num_forwards = guidance_.needs_negative() ? 2 : 1;
   activations_.density.begin_forward(0);
-  dit_.forward(ops, latent, timestep, position, positive_, activations_, velocity);
+  dit_.forward(ops, latent, timestep, own, positive_, activations_, velocity);
   if (!guidance_.needs_negative()) return;
+  own.forward = 1;
   activations_.density.begin_forward(1);
-  dit_.forward(ops, latent, timestep, position, negative_, activations_, negative_velocity_);
+  dit_.forward(ops, latent, timestep, own, negative_, activations_, negative_velocity_);
   ops.linear_combination(std::array{LinearTerm{guidance_.positive, velocity},
                                     LinearTerm{guidance_.negative, negative_velocity_}},
                          velocity);

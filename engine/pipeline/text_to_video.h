@@ -38,6 +38,10 @@ struct VideoRequest {
 // counts, the nearest valid one.
 void validate(const VideoRequest& request, const ModelConfig& model);
 
+// Of the transformer: one for 2 x 2 values of the latent. Sizes must be valid.
+std::int64_t num_video_tokens(const ModelConfig& model, std::int64_t width, std::int64_t height,
+                              std::int64_t num_frames);
+
 struct StageReport {
   Stage stage = Stage::kLoad;
   double seconds = 0.0;

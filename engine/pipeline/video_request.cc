@@ -38,6 +38,13 @@ bool is_blank(const std::string& text) {
                      [](char c) { return c == ' ' || (c >= '\t' && c <= '\r'); });
 }
 
+// Steps are not checked: a preset may know more than a run has.
+void check_override(const char* field, const std::vector<IndexRange>& ranges, std::int64_t count) {
+  for (const IndexRange& range : ranges)
+    PSAGEN_CHECK(range.last < count, kInvalid, "attention preset: \"overrides\" name ", field,
+                 " up to ", range.last, ", but the model has ", count, " (0 to ", count - 1, ")");
+}
+
 }  // namespace
 
 void validate(const VideoRequest& request, const ModelConfig& model) {
@@ -54,7 +61,18 @@ void validate(const VideoRequest& request, const ModelConfig& model) {
                "guidance_scale is ", request.guidance_scale, ", wanted a number from 0 on");
   PSAGEN_CHECK(std::isfinite(request.shift) && request.shift > 0.0, kInvalid, "shift is ",
                request.shift, ", wanted a number above 0");
-  if (request.attention.kind == AttentionKind::kPyramid) kernels::validate(request.attention.psa);
+  if (request.attention.kind != AttentionKind::kPyramid) return;
+  kernels::validate(request.attention.psa);
+  for (const AttentionOverride& entry : request.attention.overrides) {
+    check_override("layers", entry.layers, model.transformer.num_layers);
+    check_override("heads", entry.heads, model.transformer.num_attention_heads);
+  }
+}
+
+std::int64_t num_video_tokens(const ModelConfig& model, std::int64_t width, std::int64_t height,
+                              std::int64_t num_frames) {
+  const std::int64_t edge = kPatchEdge * model.vae.spatial_stride();
+  return ((num_frames - 1) / model.vae.temporal_stride() + 1) * (height / edge) * (width / edge);
 }
 
 }  // namespace psagen::engine

@@ -89,7 +89,9 @@ bool CudaOps::do_pools_in_norm(DType rows, std::int64_t heads, std::int64_t head
   return cuda::can_pool_in_norm(rows, heads, head_dim, query_block);
 }
 
-void CudaOps::do_build_pyramid(const BuildPyramidArgs& args) { cuda::pool_pyramid(runtime_, args); }
+void CudaOps::do_build_pyramid(const BuildPyramidArgs& args) {
+  cuda::pool_pyramid(runtime_.stream(), args);
+}
 
 void CudaOps::do_select_blocks(const SelectBlocksArgs& args) {
   cuda::select_blocks(runtime_, context().workspace(), args);

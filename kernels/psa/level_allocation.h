@@ -33,6 +33,7 @@ struct LevelAllocationScratch {
 // levels[j] in {0, 1, 2, 4, 8} for every key block. Importance is a weight >= 0: NaN and negative
 // values count as 0, and infinite ones leave nothing to the finite ones. `caps` is empty or, for
 // each key block, the coarsest level allowed (1, 2, 4 or 8); it never keeps a skipped block.
+// params.head_bounds is not looked at: params_of_head resolves it.
 void allocate_levels(std::span<const float> importance, std::span<const std::uint8_t> caps,
                      const PsaParams& params, const LevelAllocationScratch& scratch,
                      std::span<std::uint8_t> levels, const OfficialRounding& rounding = {});

@@ -109,6 +109,8 @@ void check_norm_pool(const Ops& ops, const RmsNormRopeArgs& args) {
                  " from 2 on");
     check_dense(op, "pooled keys", pool.keys, args.y.dtype(),
                 {y[0], y[2], pool.shape.total_rows(), y[3]});
+    check_dense(op, "pooled keys' weights", pool.log2_weight, DType::kF32,
+                {pool.shape.total_rows()});
   }
   std::int64_t query_block = kPooledQueries;
   if (pool.queries) {
@@ -122,12 +124,16 @@ void check_norm_pool(const Ops& ops, const RmsNormRopeArgs& args) {
                dtype_name(args.y.dtype()), " are not pooled beside the norm");
 }
 
-void Ops::build_pyramid(const BuildPyramidArgs& args) {
+void check_build_pyramid(const Ops& ops, const BuildPyramidArgs& args) {
   const PsaChecks check("build_pyramid", args.v);
   check.heads("v", args.v, args.pyramid.values.dtype());
   const DType keys = args.k ? args.k.dtype() : args.pyramid.keys.dtype();
   if (args.k) check.heads("k", args.k, keys);
-  check.pyramid(args.pyramid, keys, pyramid_format(keys));
+  check.pyramid(args.pyramid, keys, ops.pyramid_format(keys));
+}
+
+void Ops::build_pyramid(const BuildPyramidArgs& args) {
+  check_build_pyramid(*this, args);
   const Profiler::Scope zone(context_.profiler(), Zone::kPyramidPool);
   do_build_pyramid(args);
 }
@@ -145,6 +151,15 @@ void Ops::select_blocks(const SelectBlocksArgs& args) {
                args.pyramid.shape.key_block);
   PSAGEN_CHECK(!args.params.similarity_cap || args.pyramid.level_caps, ErrorCode::kInternal,
                "select_blocks: the similarity cap needs a pyramid with level caps");
+  PSAGEN_CHECK(
+      args.params.head_bounds.empty() || std::ssize(args.params.head_bounds) == args.q.dim(2),
+      ErrorCode::kInternal, "select_blocks: bounds of ", args.params.head_bounds.size(),
+      " heads, wanted ", args.q.dim(2));
+  if (args.pyramid_beside != nullptr) {
+    check_build_pyramid(*this, *args.pyramid_beside);
+    PSAGEN_CHECK(!args.pyramid_beside->k, ErrorCode::kInternal,
+                 "select_blocks: keys of the pyramid beside it, which it reads");
+  }
   if (args.pooled_queries) {
     Shape means = check.rows(query_block, query_block / kPooledQueries);
     means = {means[0], means[1], means[2], means[3], args.q.dim(3)};

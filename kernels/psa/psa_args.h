@@ -58,8 +58,9 @@ struct Pyramid {
 };
 
 struct BuildPyramidArgs {
-  ConstTensorView k;  // [B, L, N, D], last dimension unit-stride; not given: the keys are pooled
-  ConstTensorView v;  // [B, L, N, D]
+  // [B, L, N, D], last dimension unit-stride; not given: the keys and the weights are there.
+  ConstTensorView k;
+  ConstTensorView v;                                 // [B, L, N, D]
   std::array<double, 3> similarity_thresholds = {};  // of levels 2, 4, 8; with level_caps only
   Pyramid pyramid;                                   // out
 };
@@ -71,9 +72,11 @@ struct NormPool {
   // of kPooledQueries. The call with the last token writes absent rows, too.
   std::int64_t first_token = 0;
   std::int64_t num_tokens = 0;
-  // Of keys: rows of the pyramid's keys, as build_pyramid makes them. Weights and caps are not.
+  // Of keys: the pyramid's keys and the weights of its rows, as build_pyramid makes them. Caps are
+  // not.
   PyramidShape shape;
   TensorView keys;
+  TensorView log2_weight;
   // Of queries: SelectBlocksArgs::pooled_queries.
   TensorView queries;
   double scale = 1.0;
@@ -88,6 +91,9 @@ struct SelectBlocksArgs {
   // Means of kPooledQueries queries, times scale / ln 2, in the type of q: [B, N, query blocks,
   // query_block / kPooledQueries, D]. Optional: made here of q where not given.
   ConstTensorView pooled_queries = {};
+  // Optional: build_pyramid of the values, which selection does not read; done when this op is, and
+  // at the same time where the back end can.
+  const BuildPyramidArgs* pyramid_beside = nullptr;
   TensorView importance;  // [B, N, query blocks, key blocks] float32, optional: rows sum to 1
   TensorView levels;      // out: [B, N, query blocks, key blocks] U8 in {0, 1, 2, 4, 8}
   TensorView order;       // out: [B * N * query blocks] I32, optional: the rows of `levels`, head

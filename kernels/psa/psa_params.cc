@@ -13,6 +13,17 @@ void check_share(const char* field, double value) {
                value, "; it must be between 0 and 1");
 }
 
+void check_level_bounds(const LevelBounds& bounds) {
+  for (std::size_t i = 0; i < bounds.size(); ++i) {
+    check_share("level_bounds", bounds[i]);
+    PSAGEN_CHECK(i == 0 || bounds[i] >= bounds[i - 1], ErrorCode::kInvalidArgument,
+                 "psa: level_bounds must not decrease, but ", bounds[i], " follows ",
+                 bounds[i - 1]);
+  }
+  PSAGEN_CHECK(bounds.back() > 0.0, ErrorCode::kInvalidArgument,
+               "psa: level_bounds are all 0, so every block would be skipped");
+}
+
 }  // namespace
 
 void validate(const PsaParams& params) {
@@ -23,14 +34,13 @@ void validate(const PsaParams& params) {
   PSAGEN_CHECK(params.key_block == 32 || params.key_block == 64 || params.key_block == 128,
                ErrorCode::kInvalidArgument, "psa: key_block is ", params.key_block,
                "; it must be 32, 64 or 128");
-  for (std::size_t i = 0; i < params.level_bounds.size(); ++i) {
-    check_share("level_bounds", params.level_bounds[i]);
-    PSAGEN_CHECK(i == 0 || params.level_bounds[i] >= params.level_bounds[i - 1],
-                 ErrorCode::kInvalidArgument, "psa: level_bounds must not decrease, but ",
-                 params.level_bounds[i], " follows ", params.level_bounds[i - 1]);
-  }
-  PSAGEN_CHECK(params.level_bounds.back() > 0.0, ErrorCode::kInvalidArgument,
-               "psa: level_bounds are all 0, so every block would be skipped");
+  check_level_bounds(params.level_bounds);
+  for (const LevelBounds& bounds : params.head_bounds) check_level_bounds(bounds);
+  PSAGEN_CHECK(params.estimator != ImportanceEstimator::kUniform ||
+                   params.selection == LevelSelection::kQuota,
+               ErrorCode::kInvalidArgument,
+               "psa: estimator \"uniform\" knows no importance to add up; it needs selection "
+               "\"quota\"");
   check_share("min_full_ratio", params.min_full_ratio);
   for (const double threshold : params.similarity_thresholds)
     PSAGEN_CHECK(threshold >= -1.0 && threshold <= 1.0, ErrorCode::kInvalidArgument,

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 
 namespace psagen::kernels {
 
@@ -18,18 +19,24 @@ enum class LevelSelection {
 enum class ImportanceEstimator {
   kPooledLogSumExp,  // log-sum-exp of pooled queries against level-8 keys; deterministic
   kSampled,          // the official code's random sampling of a quarter of the tokens, seeded here
+  kUniform,          // none: blocks at random (uniform_score.h), for comparison; with kQuota only
 };
 
 // Queries averaged into one for kPooledLogSumExp.
 inline constexpr int kPooledQueries = 32;
 
+// Cumulative upper bound of each level of kPsaLevels, non-decreasing, in [0, 1]: of the importance
+// (threshold) or of the number of key blocks (quota). What is left is skipped.
+using LevelBounds = std::array<double, 4>;
+
 struct PsaParams {
   int query_block = 128;
   int key_block = 128;  // 128, 64 or 32
   LevelSelection selection = LevelSelection::kQuota;
-  // Cumulative upper bound of each level of kPsaLevels, non-decreasing, in [0, 1]: of the
-  // importance (threshold) or of the number of key blocks (quota). What is left is skipped.
-  std::array<double, 4> level_bounds = {0.10, 0.15, 0.15, 0.35};
+  LevelBounds level_bounds = {0.10, 0.15, 0.15, 0.35};
+  // Instead of level_bounds where it is given: of each of the N heads. The caller keeps it for the
+  // time of a call.
+  std::span<const LevelBounds> head_bounds = {};
   // Threshold only: at least floor(this * key blocks) + 1 blocks at full resolution.
   double min_full_ratio = 0.06;
   ImportanceEstimator estimator = ImportanceEstimator::kPooledLogSumExp;
@@ -39,5 +46,18 @@ struct PsaParams {
   bool similarity_cap = false;
   std::array<double, 3> similarity_thresholds = {0.70, 0.65, 0.60};
 };
+
+inline const LevelBounds& bounds_of_head(const PsaParams& params, std::int64_t head) {
+  return params.head_bounds.empty() ? params.level_bounds
+                                    : params.head_bounds[static_cast<std::size_t>(head)];
+}
+
+// The same without head_bounds.
+inline PsaParams params_of_head(const PsaParams& params, std::int64_t head) {
+  PsaParams own = params;
+  own.level_bounds = bounds_of_head(params, head);
+  own.head_bounds = {};
+  return own;
+}
 
 }  // namespace psagen::kernels

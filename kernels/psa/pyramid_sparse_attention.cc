@@ -1,18 +1,30 @@
 #include "kernels/psa/pyramid_sparse_attention.h"
 
+#include <algorithm>
+#include <vector>
+
+#include "kernels/core/error.h"
 #include "kernels/psa/psa_args.h"
 
 namespace psagen::kernels {
 
+// The levels of a call and what else of them a later call needs.
+struct PyramidSparseAttention::Slot {
+  Tensor levels, order;
+  Tensor nominal_density;  // only where levels are kept
+  bool is_chosen = false;
+};
+
 struct PyramidSparseAttention::Buffers {
   Tensor keys, values, log2_weight, level_caps, queries;
   Pyramid pyramid;
-  Tensor levels, order;
+  std::vector<Slot> slots;
 };
 
 PyramidSparseAttention::PyramidSparseAttention(Ops& ops, std::int64_t batch,
                                                std::int64_t num_tokens, std::int64_t num_heads,
-                                               std::int64_t head_dim, const PsaParams& params)
+                                               std::int64_t head_dim, const PsaParams& params,
+                                               std::int64_t num_slots)
     : params_(params), buffers_(std::make_unique<Buffers>()) {
   validate(params);
   Allocator& memory = ops.context().allocator();
@@ -32,8 +44,12 @@ PyramidSparseAttention::PyramidSparseAttention(Ops& ops, std::int64_t batch,
   b.pyramid.log2_weight = b.log2_weight;
   b.pyramid.level_caps = b.level_caps;
   const std::int64_t query_blocks = (num_tokens + params.query_block - 1) / params.query_block;
-  b.levels = Tensor(memory, DType::kU8, {batch, num_heads, query_blocks, key_blocks});
-  b.order = Tensor(memory, DType::kI32, {batch * num_heads * query_blocks});
+  b.slots.resize(static_cast<std::size_t>(std::max<std::int64_t>(num_slots, 1)));
+  for (Slot& slot : b.slots) {
+    slot.levels = Tensor(memory, DType::kU8, {batch, num_heads, query_blocks, key_blocks});
+    slot.order = Tensor(memory, DType::kI32, {batch * num_heads * query_blocks});
+    if (num_slots > 0) slot.nominal_density = Tensor(memory, DType::kF32, {batch, num_heads});
+  }
   // Caps need the keys once more; they are made with the pyramid.
   pools_in_norm_ =
       !params.similarity_cap &&
@@ -61,41 +77,61 @@ NormPool PyramidSparseAttention::key_pool(std::int64_t first_token) const {
   pool.shape = buffers_->pyramid.shape;
   pool.num_tokens = pool.shape.num_tokens;
   pool.keys = buffers_->keys;
+  pool.log2_weight = buffers_->log2_weight;
   return pool;
 }
 
-void PyramidSparseAttention::forward(Ops& ops, ConstTensorView q, ConstTensorView k,
-                                     ConstTensorView v, double scale, std::uint64_t seed,
-                                     TensorView out, TensorView lse, const PsaDensity& density,
-                                     bool pooled) {
-  Buffers& b = *buffers_;
+// Q against the coarsest keys -> importance of each pair of blocks -> level of each pair
+void PyramidSparseAttention::select(Ops& ops, ConstTensorView q, ConstTensorView k, double scale,
+                                    const PsaSelection& selection, const BuildPyramidArgs* beside,
+                                    Slot& slot, TensorView nominal) {
   PsaParams params = params_;
-  params.seed = seed;
-  // K, V -> means of 1, 2, 4 and 8 tokens
-  ops.build_pyramid({.k = pooled ? ConstTensorView{} : k,
-                     .v = v,
-                     .similarity_thresholds = params.similarity_thresholds,
-                     .pyramid = b.pyramid});
-  // Q against the coarsest keys -> importance of each pair of blocks -> level of each pair
+  params.seed = selection.seed;
+  params.head_bounds = selection.head_bounds;
   ops.select_blocks({.q = q,
                      .k = k,
-                     .pyramid = b.pyramid,
+                     .pyramid = buffers_->pyramid,
                      .scale = scale,
                      .params = params,
-                     .pooled_queries = pooled ? b.queries.view() : TensorView{},
+                     .pooled_queries = selection.pooled ? buffers_->queries.view() : TensorView{},
+                     .pyramid_beside = beside,
                      .importance = {},
-                     .levels = b.levels,
-                     .order = b.order,
-                     .nominal_density = density.nominal});
+                     .levels = slot.levels,
+                     .order = slot.order,
+                     .nominal_density = nominal});
+  slot.is_chosen = true;
+}
+
+void PyramidSparseAttention::forward(Ops& ops, ConstTensorView q, ConstTensorView k,
+                                     ConstTensorView v, double scale, const PsaSelection& selection,
+                                     TensorView out, TensorView lse, const PsaDensity& density) {
+  Buffers& b = *buffers_;
+  PSAGEN_CHECK(selection.slot >= 0 && selection.slot < std::ssize(b.slots), ErrorCode::kInternal,
+               "psa: slot ", selection.slot, " of ", b.slots.size());
+  Slot& slot = b.slots[static_cast<std::size_t>(selection.slot)];
+  PSAGEN_CHECK(!selection.reuse || slot.is_chosen, ErrorCode::kInternal, "psa: slot ",
+               selection.slot, " holds no levels to reuse");
+  // K, V -> means of 1, 2, 4 and 8 tokens; those of V may be made beside the selection
+  const BuildPyramidArgs pyramid = {.k = selection.pooled ? ConstTensorView{} : k,
+                                    .v = v,
+                                    .similarity_thresholds = params_.similarity_thresholds,
+                                    .pyramid = b.pyramid};
+  const bool beside = selection.pooled && !selection.reuse;
+  if (!beside) ops.build_pyramid(pyramid);
+  const TensorView kept = slot.nominal_density ? slot.nominal_density.view() : TensorView();
+  if (!selection.reuse)
+    select(ops, q, k, scale, selection, beside ? &pyramid : nullptr, slot,
+           kept ? kept : density.nominal);
+  if (kept && density.nominal) ops.copy(kept, density.nominal);
   // each query block attends to its key blocks, each at its level
   ops.sparse_attention({.q = q,
                         .k = k,
                         .v = v,
                         .pyramid = b.pyramid,
-                        .levels = b.levels,
-                        .order = b.order,
+                        .levels = slot.levels,
+                        .order = slot.order,
                         .scale = scale,
-                        .query_block = params.query_block,
+                        .query_block = params_.query_block,
                         .out = out,
                         .lse = lse,
                         .executed_density = density.executed});

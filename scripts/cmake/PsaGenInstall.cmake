@@ -25,6 +25,7 @@ target_sources(psagen_scheduler PUBLIC FILE_SET HEADERS BASE_DIRS ${PROJECT_SOUR
   scheduler/step_plan.h)
 target_sources(psagen_engine PUBLIC FILE_SET HEADERS BASE_DIRS ${PROJECT_SOURCE_DIR} FILES
   engine/config/attention_config.h
+  engine/config/attention_override.h
   engine/config/model_config.h
   engine/media/frame.h
   engine/media/video_reader.h

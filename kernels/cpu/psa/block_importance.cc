@@ -6,7 +6,7 @@
 // of (q . k) scale + ln g, averaged over the queries of a query block, then softmax over the row.
 // Sampled, the official code's: a quarter of the queries and keys of each block; per query the best
 // score in each block relative to its best score anywhere, the maximum over the queries, then each
-// row divided by its sum.
+// row divided by its sum. Uniform: a fixed hash, whatever the blocks hold.
 //
 // As in attention, a lane is a query. One task is as many query blocks of one head as fill 32
 // lanes, against all key blocks; it ends with their rows of block levels.
@@ -26,6 +26,7 @@
 #include "kernels/psa/block_levels.h"
 #include "kernels/psa/level_allocation.h"
 #include "kernels/psa/sampling.h"
+#include "kernels/psa/uniform_score.h"
 
 namespace psagen::kernels::cpu {
 namespace {
@@ -107,6 +108,17 @@ void sampled_row(const float* block_scores, std::int64_t count, std::span<float>
   }
 }
 
+void uniform_row(std::int64_t head, std::int64_t query_block, std::span<float> importance) {
+  float max = 0.0f;
+  for (std::size_t j = 0; j < importance.size(); ++j) {
+    importance[j] =
+        uniform_score(static_cast<std::uint32_t>(head), static_cast<std::uint32_t>(query_block),
+                      static_cast<std::uint32_t>(j));
+    max = std::max(max, importance[j]);
+  }
+  for (float& value : importance) value = std::exp2(value - max);
+}
+
 void normalise(std::span<float> importance) {
   double sum = 0.0;
   for (const float value : importance) sum += value;
@@ -148,7 +160,7 @@ class BlockSelector {
       scratch_.emplace_back(memory, shape_.key_blocks(), depth_);
     if (sampled_)
       sample_keys(context, memory);
-    else
+    else if (!uniform())
       average_keys(context, memory);
   }
 
@@ -161,6 +173,8 @@ class BlockSelector {
   }
 
  private:
+  bool uniform() const { return args_.params.estimator == ImportanceEstimator::kUniform; }
+
   const float* row_of(const ConstTensorView& x, std::int64_t head, std::int64_t token) const {
     return x.data<float>() + head / heads_ * x.stride(0) + token * x.stride(1) +
            head % heads_ * x.stride(2);
@@ -219,6 +233,24 @@ class BlockSelector {
   // Query blocks from `first` on, as many as belong to the task.
   void select(std::int64_t head, std::int64_t first, Scratch& scratch) const {
     const std::int64_t end = std::min(first + blocks_per_task_, args_.levels.dim(2));
+    const std::int64_t lanes = uniform() ? 0 : score(head, first, end, scratch);
+    for (std::int64_t block = first; block < end; ++block) {
+      const std::int64_t lane = (block - first) * lanes_per_block_;
+      if (uniform())
+        uniform_row(head, block, scratch.importance);
+      else if (sampled_)
+        sampled_row(scratch.block_scores + lane, lanes_per_block_, scratch.importance);
+      else
+        pooled_row(scratch.block_scores, lane, std::min(lanes_per_block_, lanes - lane),
+                   scratch.importance);
+      normalise(scratch.importance);
+      allocate(head, block, scratch);
+    }
+  }
+
+  // Of query blocks [first, end), into scratch.block_scores. Returns the lanes used.
+  std::int64_t score(std::int64_t head, std::int64_t first, std::int64_t end,
+                     Scratch& scratch) const {
     std::int64_t lanes = 0;
     for (std::int64_t block = first; block < end; ++block) {
       const std::int64_t token = block * query_block_;
@@ -233,16 +265,7 @@ class BlockSelector {
     score_key_blocks(scored_keys(head), scratch.rows, lanes, args_.scale,
                      sampled_ ? BlockReduction::kMax : BlockReduction::kLogSumExp, scratch.panels,
                      scratch.block_scores);
-    for (std::int64_t block = first; block < end; ++block) {
-      const std::int64_t lane = (block - first) * lanes_per_block_;
-      if (sampled_)
-        sampled_row(scratch.block_scores + lane, lanes_per_block_, scratch.importance);
-      else
-        pooled_row(scratch.block_scores, lane, std::min(lanes_per_block_, lanes - lane),
-                   scratch.importance);
-      normalise(scratch.importance);
-      allocate(head, block, scratch);
-    }
+    return lanes;
   }
 
   void allocate(std::int64_t head, std::int64_t query_block, Scratch& scratch) const {
@@ -255,7 +278,8 @@ class BlockSelector {
     if (args_.params.similarity_cap)
       caps = {args_.pyramid.level_caps.data<std::uint8_t>() + head * key_blocks,
               static_cast<std::size_t>(key_blocks)};
-    allocate_levels(scratch.importance, caps, args_.params, scratch.allocation,
+    allocate_levels(scratch.importance, caps, params_of_head(args_.params, head % heads_),
+                    scratch.allocation,
                     {args_.levels.data<std::uint8_t>() + row * key_blocks,
                      static_cast<std::size_t>(key_blocks)});
   }

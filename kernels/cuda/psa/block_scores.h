@@ -76,4 +76,7 @@ void sampled_scores(CudaRuntime& runtime, const SelectionShape& shape, const Con
                     const ConstTensorView& k, std::uint64_t seed, double scale,
                     const ScoreRows& out);
 
+// kernels/psa/uniform_score.h.
+void uniform_scores(CudaRuntime& runtime, const SelectionShape& shape, const ScoreRows& out);
+
 }  // namespace psagen::kernels::cuda

@@ -217,24 +217,7 @@ void launch(CudaRuntime& runtime, const AllocationParams& p, std::int64_t rows) 
   PSAGEN_CUDA(cudaGetLastError());
 }
 
-}  // namespace
-
-void allocate_levels(CudaRuntime& runtime, const SelectionShape& shape, const PsaParams& params,
-                     const ScoreRows& rows, bool keep_importance, const LevelRows& out) {
-  AllocationParams p{};
-  p.params = params;
-  p.quota_ends = allocation::quota_ends(shape.key_blocks, params);
-  p.scores = rows.scores;
-  p.keep_importance = keep_importance;
-  p.first_row = static_cast<std::int64_t>(rows.first_head) * shape.query_blocks;
-  p.level_caps = out.level_caps;
-  p.levels = out.levels;
-  p.work = out.work;
-  p.tokens = shape.tokens;
-  p.query_blocks = shape.query_blocks;
-  p.key_block = shape.key_block;
-  p.key_blocks = shape.key_blocks;
-  const std::int64_t count = static_cast<std::int64_t>(rows.heads) * shape.query_blocks;
+void launch_rows(CudaRuntime& runtime, const AllocationParams& p, std::int64_t count) {
   // Rows of the published models: 32,760 tokens are 256, 512 or 1,024 key blocks, 75,600 are 591,
   // 1,182 or 2,363.
   if (p.key_blocks <= 256) return launch<64, 4>(runtime, p, count);
@@ -243,6 +226,33 @@ void allocate_levels(CudaRuntime& runtime, const SelectionShape& shape, const Ps
   if (p.key_blocks <= 2560) return launch<256, 10>(runtime, p, count);
   launch<512, 16>(runtime, p, count);
   static_assert(512 * 16 == kMostSortedBlocks);
+}
+
+}  // namespace
+
+void allocate_levels(CudaRuntime& runtime, const SelectionShape& shape, const PsaParams& params,
+                     const ScoreRows& rows, bool keep_importance, const LevelRows& out) {
+  AllocationParams p{};
+  p.keep_importance = keep_importance;
+  p.level_caps = out.level_caps;
+  p.levels = out.levels;
+  p.work = out.work;
+  p.tokens = shape.tokens;
+  p.query_blocks = shape.query_blocks;
+  p.key_block = shape.key_block;
+  p.key_blocks = shape.key_blocks;
+  // Neighbouring heads with the same bounds, which mostly are all: one launch.
+  const auto bounds_of = [&](int head) { return bounds_of_head(params, head % shape.heads); };
+  const int end = rows.first_head + rows.heads;
+  for (int head = rows.first_head, next = head; head < end; head = next) {
+    while (next < end && bounds_of(next) == bounds_of(head)) ++next;
+    p.params = params_of_head(params, head % shape.heads);
+    p.quota_ends = allocation::quota_ends(shape.key_blocks, p.params);
+    p.first_row = static_cast<std::int64_t>(head) * shape.query_blocks;
+    p.scores = rows.scores + static_cast<std::int64_t>(head - rows.first_head) *
+                                 shape.query_blocks * shape.key_blocks;
+    launch_rows(runtime, p, static_cast<std::int64_t>(next - head) * shape.query_blocks);
+  }
 }
 
 }  // namespace psagen::kernels::cuda

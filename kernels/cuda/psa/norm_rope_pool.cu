@@ -50,6 +50,7 @@ struct NormRopePoolParams {
   void* keys;  // [B, N, pyramid rows, D]; null: queries
   std::int64_t begin[3];
   std::int64_t pyramid_rows;
+  float* log2_weight;  // [pyramid rows]
   // Of queries.
   void* means;  // [B, N, mean rows, D]
   std::int64_t mean_rows;
@@ -197,6 +198,14 @@ __device__ inline void pool_keys(const NormRopePoolParams& p, int batch, int fir
   }
 }
 
+// By one thread: of the rows made of eight tokens.
+__device__ inline void write_weights(const NormRopePoolParams& p, std::int64_t token, int present) {
+  for (int i = 0, level = 2; level <= kGroup; ++i, level *= 2)
+    for (int u = 0; u < kGroup / level; ++u)
+      p.log2_weight[p.begin[i] + token / level + u] =
+          log2_weight_of(tokens_of_row(u, level, present));
+}
+
 template <typename T, typename W, bool kKeys>
 __global__ void __launch_bounds__(W::kThreads, W::kBlocks)
     norm_rope_pool_kernel(const NormRopePoolParams p) {
@@ -235,6 +244,7 @@ __global__ void __launch_bounds__(W::kThreads, W::kBlocks)
   }
   const int present = min(max(p.rows - block_first, 0), kRows);
   const std::int64_t token = p.first_token + block_first;
+  if (kKeys && batch == 0 && threadIdx.x == 0) write_weights(p, token, present);
 #pragma unroll
   for (int c = 0; c < kChunks; ++c) {
     if (!has_chunk<kChunks>(p, c)) continue;
@@ -310,6 +320,7 @@ void norm_rope_pool(CudaRuntime& runtime, const RmsNormRopeArgs& args) {
   std::int64_t block = kPooledQueries;
   if (pool.keys) {
     p.keys = pool.keys.bytes();
+    p.log2_weight = pool.log2_weight.data<float>();
     p.pyramid_rows = pool.shape.total_rows();
     for (int i = 0; i < 3; ++i) p.begin[i] = pool.shape.row_begin(i + 1, 0);
     block = pool.shape.key_block;

@@ -17,6 +17,11 @@ __device__ inline int tokens_of_row(int row, int level, int present) {
   return left < 0 ? 0 : left < level ? left : level;
 }
 
+// Of a row of `count` tokens; -inf of one without any.
+__device__ inline float log2_weight_of(int count) {
+  return count == 0 ? __int_as_float(0xff800000) : log2f(static_cast<float>(count));
+}
+
 // The mean of `count` tokens, zeros where there are none.
 template <typename T, int N>
 __device__ inline void write_mean(const float (&sum)[N], int count, int level, T* to) {

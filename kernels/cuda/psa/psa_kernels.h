@@ -7,7 +7,7 @@
 
 namespace psagen::kernels::cuda {
 
-void pool_pyramid(CudaRuntime& runtime, const BuildPyramidArgs& args);
+void pool_pyramid(cudaStream_t stream, const BuildPyramidArgs& args);
 void select_blocks(CudaRuntime& runtime, Workspace& workspace, const SelectBlocksArgs& args);
 
 }  // namespace psagen::kernels::cuda

@@ -137,11 +137,9 @@ __device__ inline std::uint8_t level_cap(const double (&sums)[kMostGroups][3],
 
 __device__ inline void write_weights(const PoolParams& p, std::int64_t token, int present) {
   for (int level = 2, index = 0; level <= kGroup; level *= 2, ++index)
-    for (int u = 0; u < kGroup / level; ++u) {
-      const int count = tokens_of_row(u, level, present);
+    for (int u = 0; u < kGroup / level; ++u)
       p.log2_weight[p.begin[index] + token / level + u] =
-          count == 0 ? __int_as_float(0xff800000) : log2f(static_cast<float>(count));
-    }
+          log2_weight_of(tokens_of_row(u, level, present));
 }
 
 // All threads of the block of threads together.
@@ -188,7 +186,7 @@ __device__ inline void pool_block(const PoolParams& p, const HeadRows& from, voi
   tokens.load(static_cast<const T*>(from.data) + from.offset(batch, token, head) + column,
               from.token_stride, column < p.depth ? present : 0);
   if constexpr (kKeys && kCaps) write_cap(p, tokens, block, group, lane, present);
-  if (!kKeys && blockIdx.x == 0 && lane == 0) write_weights(p, token, present);
+  if (kKeys && blockIdx.x == 0 && lane == 0) write_weights(p, token, present);
   if (column >= p.depth) return;
   T* const rows = static_cast<T*>(to) + blockIdx.x * p.rows * p.depth + column;
   const Sums<4> pairs(tokens);
@@ -209,7 +207,7 @@ __global__ void __launch_bounds__(kMostThreads, 1) pyramid_pool_kernel(const Poo
 
 }  // namespace
 
-void pool_pyramid(CudaRuntime& runtime, const BuildPyramidArgs& args) {
+void pool_pyramid(cudaStream_t stream, const BuildPyramidArgs& args) {
   const Pyramid& pyramid = args.pyramid;
   const PyramidShape& shape = pyramid.shape;
   if (args.v.num_elements() == 0) return;
@@ -239,9 +237,9 @@ void pool_pyramid(CudaRuntime& runtime, const BuildPyramidArgs& args) {
   const int threads = p.key_block / kGroup * p.lanes;
   with_real_types(pyramid.keys.dtype(), args.v.dtype(), [&]<typename S, typename T>(S, T) {
     if (p.level_caps != nullptr)
-      pyramid_pool_kernel<S, T, true><<<grid, threads, 0, runtime.stream()>>>(p);
+      pyramid_pool_kernel<S, T, true><<<grid, threads, 0, stream>>>(p);
     else
-      pyramid_pool_kernel<S, T, false><<<grid, threads, 0, runtime.stream()>>>(p);
+      pyramid_pool_kernel<S, T, false><<<grid, threads, 0, stream>>>(p);
   });
   PSAGEN_CUDA(cudaGetLastError());
 }

@@ -2,6 +2,7 @@
 // of all heads together would be the largest tensor of the selection, so heads go in groups whose
 // scores stay within kScoreBytes, or lie in the importance where that is wanted.
 #include <algorithm>
+#include <optional>
 
 #include "kernels/cuda/device_views.h"
 #include "kernels/cuda/psa/block_scores.h"
@@ -63,6 +64,8 @@ class Scorer {
   }
 
   void score(const ScoreRows& rows) const {
+    if (args_.params.estimator == ImportanceEstimator::kUniform)
+      return uniform_scores(runtime_, shape_, rows);
     if (args_.params.estimator == ImportanceEstimator::kSampled)
       return sampled_scores(runtime_, shape_, args_.q, args_.k, args_.params.seed, args_.scale,
                             rows);
@@ -87,6 +90,12 @@ void select_blocks(CudaRuntime& runtime, Workspace& workspace, const SelectBlock
   const std::int64_t head_rows = shape.query_blocks;
   const std::int64_t head_scores = head_rows * shape.key_blocks;
   const std::int64_t head_bytes = head_scores * static_cast<std::int64_t>(sizeof(float));
+  // Pooling waits for memory, scoring for the matrix units.
+  std::optional<CudaRuntime::Beside> beside;
+  if (args.pyramid_beside != nullptr) {
+    beside.emplace(runtime);
+    pool_pyramid(beside->stream(), *args.pyramid_beside);
+  }
   Workspace::Scope memory(workspace);
   const Scorer scorer(runtime, args, shape, memory);
   const int group =

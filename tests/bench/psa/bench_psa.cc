@@ -207,7 +207,7 @@ class Bench {
     context_.profiler().reset();
     Timing& t = timings_[index];
     t.total.push_back(seconds([&] {
-      psa.forward(*ops_, q_, k_, v_, scale(), 0, sparse_, {},
+      psa.forward(*ops_, q_, k_, v_, scale(), {}, sparse_, {},
                   {.nominal = nominal_, .executed = executed_});
     }));
     const Profiler& profiler = context_.profiler();

@@ -55,6 +55,8 @@ TEST_P(CudaNormPool, MakesTheRowsOfThePyramidAndTheMeansOfQueries) {
       const Tensor keys = on_device(dtype(), rows), wanted = on_device(dtype(), rows);
       const Tensor means = on_device(dtype(), {batch, size.heads, query_blocks,
                                                size.query_block / kPooledQueries, size.depth});
+      const Tensor weights = on_device(DType::kF32, {shape.total_rows()});
+      const Tensor wanted_weights = on_device(DType::kF32, {shape.total_rows()});
       const auto norm = [&](bool of_keys) {
         for (std::int64_t begin = 0; begin < size.tokens; begin += kSlab) {
           const std::int64_t end = std::min(begin + kSlab, size.tokens);
@@ -64,6 +66,7 @@ TEST_P(CudaNormPool, MakesTheRowsOfThePyramidAndTheMeansOfQueries) {
           pool.shape = shape;
           pool.scale = 0.125;
           (of_keys ? pool.keys : pool.queries) = of_keys ? keys : means;
+          pool.log2_weight = weights;
           ops().rms_norm_rope({.x = x.device.view().slice(1, begin, end),
                                .gamma = gamma.device,
                                .rope_cos = cosines.device.view().slice(0, begin, end),
@@ -86,13 +89,13 @@ TEST_P(CudaNormPool, MakesTheRowsOfThePyramidAndTheMeansOfQueries) {
       const Tensor v = on_device(dtype(), y.device.shape());
       ops().copy(y.device, v);
       const Tensor pooled_values = on_device(dtype(), rows);
-      const Tensor weights = on_device(DType::kF32, {shape.total_rows()});
       pyramid.keys = wanted;
       pyramid.values = pooled_values;
-      pyramid.log2_weight = weights;
+      pyramid.log2_weight = wanted_weights;
       ops().build_pyramid({.k = y.device, .v = v, .similarity_thresholds = {}, .pyramid = pyramid});
       EXPECT_EQ(bytes(keys), bytes(wanted)) << what;
       EXPECT_EQ(bytes(keys), bytes(pooled_values)) << what;
+      EXPECT_EQ(bytes(weights), bytes(wanted_weights)) << what;
 
       norm(false);
       const Shape pairs = {batch, size.heads, query_blocks, key_blocks};
@@ -109,8 +112,14 @@ TEST_P(CudaNormPool, MakesTheRowsOfThePyramidAndTheMeansOfQueries) {
       select.params.query_block = size.query_block;
       ops().select_blocks(select);
       const auto from_rows = bytes(importance);
+      // The values once more, beside the selection.
+      const Tensor values_beside = on_device(dtype(), rows);
+      BuildPyramidArgs beside{.k = {}, .v = v, .similarity_thresholds = {}, .pyramid = pyramid};
+      beside.pyramid.values = values_beside;
       select.pooled_queries = means;
+      select.pyramid_beside = &beside;
       ops().select_blocks(select);
+      EXPECT_EQ(bytes(values_beside), bytes(pooled_values)) << what;
       if (size.depth >= 64) EXPECT_EQ(bytes(importance), from_rows) << what;
     }
   }

@@ -9,6 +9,7 @@
 #include "kernels/psa/block_levels.h"
 #include "kernels/psa/level_allocation.h"
 #include "kernels/psa/sampling.h"
+#include "kernels/psa/uniform_score.h"
 #include "kernels/reference/psa/pyramid_sparse_attention.h"
 #include "tests/parity/cuda/cuda_parity.h"
 
@@ -270,8 +271,9 @@ class PsaPrepareCuda : public CudaParity {
       if (params.similarity_cap)
         row_caps = std::span(caps).subspan(
             row / static_cast<std::size_t>(p.query_blocks()) * blocks, blocks);
-      allocate_levels(std::span(importance).subspan(row * blocks, blocks), row_caps, params,
-                      {sorted, weight, cumulative}, wanted);
+      const std::int64_t head = static_cast<std::int64_t>(row) / p.query_blocks() % p.size.heads;
+      allocate_levels(std::span(importance).subspan(row * blocks, blocks), row_caps,
+                      params_of_head(params, head), {sorted, weight, cumulative}, wanted);
       ASSERT_EQ(0, std::memcmp(wanted.data(), levels.data() + row * blocks, blocks))
           << "row " << row;
     }
@@ -412,6 +414,41 @@ TEST_P(PsaPrepareCuda, SampledImportance) {
               sampled_positions(sampled.seed, SampledSide::kKey, head, size.key_block)),
           5e-5, concat("head ", head));
   }
+}
+
+TEST_P(PsaPrepareCuda, HeadsMayHaveBoundsOfTheirOwn) {
+  const Size size = {2, 777, 3, 128, 32, 128};
+  const LevelBounds bounds[] = {{0.1, 0.2, 0.3, 0.6}, {0.1, 0.2, 0.3, 0.6}, {1.0, 1.0, 1.0, 1.0}};
+  for (const LevelSelection selection : {LevelSelection::kQuota, LevelSelection::kThreshold}) {
+    Problem p = problem(size, 9);
+    build(p);
+    PsaParams by_head = params(size, selection);
+    by_head.head_bounds = bounds;
+    select_and_check(p, by_head);
+  }
+}
+
+// Whatever exp2 of the device rounds to, the levels are those of the scores.
+TEST_P(PsaPrepareCuda, UniformLevelsAreTheHosts) {
+  const Size size = {1, 24000, 2, 64, 32, 256};
+  Problem p = problem(size, 10);
+  build(p);
+  PsaParams uniform = params(size, LevelSelection::kQuota);
+  uniform.estimator = ImportanceEstimator::kUniform;
+  select_and_check(p, uniform);
+  const std::vector<std::uint8_t> levels = bytes_of<std::uint8_t>(p.levels);
+  const std::size_t blocks = static_cast<std::size_t>(p.key_blocks());
+  std::vector<std::int32_t> sorted(blocks);
+  std::vector<double> weight(blocks), cumulative(blocks);
+  std::vector<float> scores(blocks);
+  std::vector<std::uint8_t> wanted(blocks);
+  std::size_t at = 0;
+  for (std::uint32_t head = 0; head < 2; ++head)
+    for (std::uint32_t i = 0; i < p.query_blocks(); ++i, at += blocks) {
+      for (std::uint32_t j = 0; j < blocks; ++j) scores[j] = uniform_score(head, i, j);
+      allocate_levels(scores, {}, uniform, {sorted, weight, cumulative}, wanted);
+      ASSERT_EQ(0, std::memcmp(wanted.data(), levels.data() + at, blocks)) << head << ", " << i;
+    }
 }
 
 // Rows whose importance is NaN have no weight anywhere; the others are not touched by them.

@@ -31,8 +31,9 @@ class Determinism : public PsaLaw {
     PyramidSparseAttention psa(problem.ops(), 1, s.tokens, s.heads, s.depth, params);
     Result result;
     for (int repeat = 0; repeat < 2; ++repeat) {
-      psa.forward(problem.ops(), problem.q, problem.k, problem.v, problem.scale(), 5, problem.out,
-                  problem.lse, {.nominal = problem.nominal, .executed = problem.executed});
+      psa.forward(problem.ops(), problem.q, problem.k, problem.v, problem.scale(), {.seed = 5},
+                  problem.out, problem.lse,
+                  {.nominal = problem.nominal, .executed = problem.executed});
       const Result now = {values_of(problem.out), values_of(problem.lse),
                           values_of(problem.nominal), values_of(problem.executed)};
       if (repeat > 0) {

@@ -225,7 +225,7 @@ TEST_P(Selection, ForwardIsTheThreeOps) {
     Tensor lse = problem.tensor(DType::kF32, problem.lse.shape());
     Tensor nominal = problem.tensor(DType::kF32, {1, 2});
     Tensor executed = problem.tensor(DType::kF32, {1, 2});
-    psa.forward(problem.ops(), problem.q, problem.k, problem.v, problem.scale(), 0, out, lse,
+    psa.forward(problem.ops(), problem.q, problem.k, problem.v, problem.scale(), {}, out, lse,
                 {.nominal = nominal, .executed = executed});
     EXPECT_EQ(values_of(out), values_of(problem.out));
     EXPECT_EQ(values_of(lse), values_of(problem.lse));

@@ -64,6 +64,19 @@ TEST(Settings, RecordRepeatsTheRequest) {
   EXPECT_EQ(again.seed, 5U);
 }
 
+TEST(Settings, AttentionIsChosenByTheLengthOfTheClip) {
+  GenerateOptions options;
+  EXPECT_EQ(asked_attention(options), "auto");
+  EXPECT_EQ(record_of(resolve_request(options, "x", sample_model()), 12.0).attention, "dense");
+  options.size = FrameSize{832, 480};
+  options.frames = 81;  // 32,760 tokens
+  EXPECT_EQ(record_of(resolve_request(options, "x", sample_model()), 12.0).attention,
+            "psa:balanced");
+  options.attention = "dense";
+  EXPECT_EQ(resolve_request(options, "x", sample_model()).attention.kind,
+            engine::AttentionKind::kDense);
+}
+
 TEST(Settings, SecondsBecomeTheNearestFrameCount) {
   const auto frames = [](double seconds, double fps) {
     GenerateOptions options;

@@ -135,6 +135,53 @@ TEST_F(DitLawsTest, WarmupStepIsDense) {
   EXPECT_GT(testing::relative_l2(sparse, dense), 1e-4);
 }
 
+AttentionConfig coarse() {
+  AttentionConfig config = full_resolution(true);
+  config.psa.level_bounds = {0.1, 0.1, 0.1, 0.6};
+  return config;
+}
+
+TEST_F(DitLawsTest, OverridesByLayerAndHead) {
+  const TextContext text = dit_.encode_text(*ops_, formula_tensor("ctx", {1, 5, 12}), 16);
+  AttentionConfig config = coarse();
+  config.overrides = {{.layers = {{0, 0}}}, {.layers = {{1, 1}}, .heads = {{1, 1}}}};
+  velocity(text, config);
+  EXPECT_THAT(sparse_layers_, ElementsAre(0, 1));
+  ASSERT_EQ(nominal_.size(), 2u);
+  EXPECT_LT(nominal_[0], 1.0f);
+  EXPECT_EQ(nominal_[1], 1.0f) << "a dense head";
+  config.overrides = {{.heads = {{0, 1}}}};
+  const std::vector<float> all = velocity(text, config);
+  EXPECT_THAT(sparse_layers_, ElementsAre(0, 0));
+  EXPECT_LE(testing::relative_l2(all, velocity(text, {})), 2e-6);
+}
+
+// A second forward with the same input makes the same levels by itself: reusing the first one's
+// must change nothing, densities included; with another input it does.
+TEST_F(DitLawsTest, ReusedLevelsAreThoseOfTheFirstForward) {
+  const TextContext text = dit_.encode_text(*ops_, formula_tensor("ctx", {1, 5, 12}), 16);
+  const auto second = [&](const AttentionConfig& attention, const std::string& latent) {
+    DitActivations activations(*ops_, config(), kLatent, attention, 2);
+    Tensor out(context_.allocator(), DType::kF32, kLatent);
+    for (const std::int64_t forward : {0, 1}) {
+      activations.density.begin_forward(forward);
+      dit_.forward(*ops_, formula_tensor(forward == 0 ? "x" : latent, kLatent), 750.0,
+                   {.forward = forward, .num_forwards = 2}, text, activations, out);
+    }
+    const float* density = activations.density.values().data<float>();
+    const std::int64_t heads = config().num_layers * 2 * config().num_attention_heads;
+    EXPECT_TRUE(latent != "x" || std::equal(density, density + heads, density + heads));
+    const std::span<const float> values = testing::floats_of(out);
+    return std::vector<float>(values.begin(), values.end());
+  };
+  AttentionConfig reused = coarse();
+  reused.psa.key_block = 32;  // six blocks, so that rows differ
+  AttentionConfig chosen = reused;
+  reused.reuse_across_guidance = true;
+  EXPECT_EQ(second(reused, "x"), second(chosen, "x"));
+  EXPECT_NE(second(reused, "other"), second(chosen, "other"));
+}
+
 // Rows of zeros given one by one, or as the one key that stands for them all.
 TEST_F(DitLawsTest, PaddingRowsAreOneKeyThatCountsForAll) {
   std::vector<float> rows = testing::formula_values("ctx", {1, 5, 12});
@@ -156,7 +203,9 @@ TEST_F(DitLawsTest, ForwardAllocatesNothing) {
   const TextContext text = dit_.encode_text(*ops_, formula_tensor("ctx", {1, 5, 12}), 16);
   const Tensor latent = formula_tensor("x", kLatent);
   Allocator& allocator = context_.allocator();
-  for (const AttentionConfig& attention : {AttentionConfig(), full_resolution(true)}) {
+  AttentionConfig reused = coarse();
+  reused.reuse_steps = 2;
+  for (const AttentionConfig& attention : {AttentionConfig(), full_resolution(true), reused}) {
     DitActivations activations(*ops_, config(), kLatent, attention);
     Tensor out(allocator, DType::kF32, kLatent);
     const auto forward = [&] { dit_.forward(*ops_, latent, 750.0, {}, text, activations, out); };

@@ -83,6 +83,16 @@ TEST(MemoryPlan, CountsThePyramidAndTheLevels) {
   const std::size_t order = 1280 * 4;             // of the tokens
   const std::size_t density = 2 * 2 * 2 * 1 * 4;  // forwards, layers, kinds, heads
   EXPECT_EQ(denoise() - dense, pyramid + levels + order + density);
+  // Kept for both layers, and for both forwards where each has its own, with the head's density.
+  request.attention.reuse_across_guidance = true;
+  EXPECT_EQ(denoise() - dense, pyramid + 2 * (levels + 4) + order + density);
+  request.attention.reuse_across_guidance = false;
+  request.attention.reuse_steps = 2;
+  EXPECT_EQ(denoise() - dense, pyramid + 4 * (levels + 4) + order + density);
+  request.guidance_scale = 1.0;
+  const std::size_t kept = denoise();
+  request.attention.reuse_steps = 1;
+  EXPECT_EQ(kept - denoise(), levels + 2 * 4);
 }
 
 TEST(MemoryPlan, NamesTheMostFramesThatFit) {

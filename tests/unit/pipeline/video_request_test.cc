@@ -14,6 +14,8 @@ using ::testing::HasSubstr;
 ModelConfig model() {
   ModelConfig model;
   model.transformer.rope_max_seq_len = 1024;
+  model.transformer.num_layers = 30;
+  model.transformer.num_attention_heads = 12;
   model.vae.dim_mult = {1, 2, 4, 4};
   model.vae.temporal_downsample = {false, true, true};
   return model;
@@ -101,6 +103,17 @@ TEST(VideoRequestTest, NamesTheFieldOfEveryOtherMistake) {
   request.attention.kind = AttentionKind::kPyramid;
   request.attention.psa.key_block = 48;
   EXPECT_THAT(message_of(request), HasSubstr("key_block"));
+}
+
+TEST(VideoRequestTest, OverridesNameLayersAndHeadsThatThereAre) {
+  VideoRequest request = valid();
+  request.attention.kind = AttentionKind::kPyramid;
+  request.attention.overrides = {{.layers = {{0, 1}, {29, 30}}}};
+  EXPECT_THAT(message_of(request), HasSubstr("\"overrides\" name layers up to 30"));
+  request.attention.overrides = {{.heads = {{12, 12}}}};
+  EXPECT_THAT(message_of(request), HasSubstr("heads up to 12"));
+  request.attention.overrides = {{.layers = {{0, 29}}, .heads = {{11, 11}}, .steps = {{900, 999}}}};
+  EXPECT_EQ(message_of(request), "valid");
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include "engine/config/attention_presets.h"
 #include "kernels/core/error.h"
 #include "kernels/psa/level_allocation.h"
+#include "tests/support/temporary_folder.h"
 
 namespace psagen::engine {
 namespace {
@@ -126,6 +127,9 @@ TEST(AttentionConfig, OurPresetsSpendWhatTheySay) {
   EXPECT_NEAR(budget(parse_attention("psa:fast").psa.level_bounds), 0.10, 1e-9);
   EXPECT_NEAR(budget(parse_attention("psa:balanced").psa.level_bounds), 0.15, 1e-9);
   EXPECT_NEAR(budget(parse_attention("psa:quality").psa.level_bounds), 0.30, 1e-9);
+  const kernels::PsaParams uniform = parse_attention("psa:uniform").psa;
+  EXPECT_EQ(uniform.estimator, ImportanceEstimator::kUniform);
+  EXPECT_EQ(uniform.level_bounds, parse_attention("psa:balanced").psa.level_bounds);
   for (const auto& [name, density] : {std::pair{"density-0.10", 0.10},
                                       {"density-0.15", 0.15},
                                       {"density-0.20", 0.20},
@@ -160,6 +164,112 @@ TEST(AttentionConfig, BlockSparseSpendsTheBudgetOnFullResolution) {
     EXPECT_EQ(binary.warmup_steps, pyramid.warmup_steps);
   }
   EXPECT_THAT(message_of("block-sparse:wan2.1-14b-balanced"), HasSubstr("threshold"));
+}
+
+TEST(AttentionConfig, OverridesSayWhereAndWhat) {
+  const AttentionConfig config = parse_attention_preset(preset_with(R"(, "overrides": [
+        {"layers": [0, [2, 5]], "attention": "dense"},
+        {"heads": [1], "steps": [[10, 19]], "level_bounds": [0.5, 0.5, 0.5, 0.75]}])"),
+                                                        "mine.json");
+  ASSERT_EQ(config.overrides.size(), 2u);
+  const AttentionOverride &dense = config.overrides[0], &bounds = config.overrides[1];
+  EXPECT_TRUE(dense.is_dense());
+  for (const std::int64_t layer : {0, 2, 5}) EXPECT_TRUE(dense.matches(layer, 7, 7)) << layer;
+  for (const std::int64_t layer : {1, 6}) EXPECT_FALSE(dense.matches(layer, 7, 7)) << layer;
+  EXPECT_FALSE(bounds.is_dense());
+  EXPECT_THAT(bounds.level_bounds, ElementsAre(0.5, 0.5, 0.5, 0.75));
+  EXPECT_TRUE(bounds.matches(3, 1, 10));
+  EXPECT_FALSE(bounds.matches(3, 1, 20));
+  EXPECT_FALSE(bounds.matches(3, 0, 10));
+}
+
+TEST(AttentionConfig, OverrideErrorsNameTheEntry) {
+  for (const auto& [entry, place] : {
+           std::pair{R"({"attention": "dense"})", "overrides[0]"},
+           {R"({"layers": [], "attention": "dense"})", "overrides[0].layers"},
+           {R"({"layers": [-1], "attention": "dense"})", "overrides[0].layers[0]"},
+           {R"({"heads": [[3, 2]], "attention": "dense"})", "overrides[0].heads[0]"},
+           {R"({"heads": [[1, 2, 3]], "attention": "dense"})", "overrides[0].heads[0]"},
+           {R"({"steps": ["1"], "attention": "dense"})", "overrides[0].steps[0]"},
+           {R"({"layers": [1]})", "\"attention\" or \"level_bounds\""},
+           {R"({"layers": [1], "attention": "dense", "level_bounds": [0, 0, 0, 1]})",
+            "\"attention\" or \"level_bounds\""},
+           {R"({"layers": [1], "attention": "psa"})", "overrides[0].attention"},
+           {R"({"layers": [1], "level_bounds": [0.5, 0.4, 0.6, 0.7]})", "0.4 follows 0.5"},
+           {R"({"layers": [1], "level_bounds": [0.5, 0.6, 0.6, 1.7]})", "level_bounds"},
+           {R"({"layer": [1], "attention": "dense"})", "layer"},
+       }) {
+    const std::string message =
+        preset_message(preset_with(concat(R"(, "overrides": [)", entry, "]")));
+    EXPECT_THAT(message, HasSubstr("mine.json")) << entry;
+    EXPECT_THAT(message, HasSubstr("overrides[0]")) << entry;
+    EXPECT_THAT(message, HasSubstr(place)) << entry;
+  }
+}
+
+TEST(AttentionConfig, LevelsAreNotReusedUnlessAskedFor) {
+  const AttentionConfig plain = parse_attention("psa");
+  EXPECT_FALSE(plain.reuse_across_guidance);
+  EXPECT_EQ(plain.reuse_steps, 1);
+  const AttentionConfig config = parse_attention_preset(
+      preset_with(R"(, "reuse_across_guidance": true, "reuse_steps": 3)"), "mine.json");
+  EXPECT_TRUE(config.reuse_across_guidance);
+  EXPECT_EQ(config.reuse_steps, 3);
+  EXPECT_THAT(preset_message(preset_with(R"(, "reuse_steps": 0)")), HasSubstr("reuse_steps"));
+}
+
+TEST(AttentionConfig, TheUniformEstimatorNeedsQuotas) {
+  const AttentionConfig config =
+      parse_attention_preset(preset_with(R"(, "estimator": "uniform")"), "mine.json");
+  EXPECT_EQ(config.psa.estimator, ImportanceEstimator::kUniform);
+  EXPECT_THAT(preset_message(R"({"key_block": 64, "selection": "threshold",
+                                 "level_bounds": [0, 0, 0, 1], "estimator": "uniform"})"),
+              HasSubstr("mine.json: psa: estimator \"uniform\""));
+}
+
+// What a video's record says must not depend on a file that may change.
+TEST(AttentionConfig, APresetFileIsRememberedByWhatItHolds) {
+  const testing::TemporaryFolder folder;
+  const std::string path = (folder / "mine.json").string();
+  testing::write_text(path, preset_with(R"(, "description": "half: a/b",
+                                           "overrides": [{"layers": [1], "attention": "dense"}])"));
+  const AttentionConfig config = parse_attention("psa:" + path);
+  EXPECT_EQ(config.name, "psa:" + path);
+  EXPECT_TRUE(config.spec.starts_with("psa:{")) << config.spec;
+  std::filesystem::remove(path);
+  const AttentionConfig again = parse_attention(config.spec);
+  EXPECT_EQ(again.spec, config.spec);
+  EXPECT_EQ(again.name, "psa:{...}");
+  EXPECT_EQ(again.psa.level_bounds, config.psa.level_bounds);
+  EXPECT_EQ(again.overrides.size(), 1u);
+}
+
+TEST(AttentionConfig, BlockSparseTakesFilesAndSpendsTheirOverridesInFull) {
+  const testing::TemporaryFolder folder;
+  const std::string path = (folder / "mine.json").string();
+  testing::write_text(path, preset_with(R"(, "overrides": [
+      {"layers": [0], "attention": "dense"},
+      {"layers": [1], "level_bounds": [0.1, 0.3, 0.3, 0.7]}])"));
+  const AttentionConfig config = parse_attention("block-sparse:" + path);
+  EXPECT_THAT(config.psa.level_bounds, Each(::testing::DoubleNear(0.15, 1e-12)));
+  EXPECT_TRUE(config.overrides[0].is_dense());
+  EXPECT_THAT(config.overrides[1].level_bounds, Each(::testing::DoubleNear(0.25, 1e-12)));
+  EXPECT_EQ(parse_attention(config.spec).psa.level_bounds, config.psa.level_bounds);
+}
+
+TEST(AttentionConfig, PresetFileErrorsNameTheFile) {
+  const testing::TemporaryFolder folder;
+  const std::string path = (folder / "mine.json").string();
+  try {
+    parse_attention("psa:" + path);
+    FAIL() << "read a file that there is not";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kNotFound);
+    EXPECT_THAT(error.message(), HasSubstr(path));
+  }
+  testing::write_text(path, preset_with(R"(, "keyblock": 3)"));
+  EXPECT_THAT(message_of("psa:" + path), HasSubstr(path));
+  EXPECT_THAT(message_of("psa:{\"key_block\": 3}"), HasSubstr("key_block"));
 }
 
 TEST(AttentionConfig, UnknownNamesSuggest) {

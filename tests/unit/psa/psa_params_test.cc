@@ -43,10 +43,28 @@ TEST(PsaParams, RefusalsNameFieldAndValue) {
       },
       "level_bounds", "0.4 follows 0.5");
   expect_refused([](PsaParams& p) { p.level_bounds = {}; }, "level_bounds", "0");
+  const LevelBounds falling[] = {{0.1, 0.2, 0.3, 0.4}, {0.2, 0.1, 0.3, 0.4}};
+  expect_refused([&](PsaParams& p) { p.head_bounds = falling; }, "level_bounds", "0.1 follows 0.2");
+  expect_refused(
+      [](PsaParams& p) {
+        p.estimator = ImportanceEstimator::kUniform;
+        p.selection = LevelSelection::kThreshold;
+      },
+      "estimator", "uniform");
   expect_refused([](PsaParams& p) { p.level_bounds[1] = std::nan(""); }, "level_bounds", "nan");
   expect_refused([](PsaParams& p) { p.min_full_ratio = 2.0; }, "min_full_ratio", "2");
   expect_refused([](PsaParams& p) { p.similarity_thresholds[1] = -1.5; }, "similarity_thresholds",
                  "-1.5");
+}
+
+TEST(PsaParams, BoundsOfAHeadAreItsOwnOrThoseOfAll) {
+  PsaParams params;
+  EXPECT_EQ(bounds_of_head(params, 1), params.level_bounds);
+  const LevelBounds bounds[] = {{0.1, 0.2, 0.3, 0.4}, {1.0, 1.0, 1.0, 1.0}};
+  params.head_bounds = bounds;
+  EXPECT_EQ(bounds_of_head(params, 1), bounds[1]);
+  EXPECT_EQ(params_of_head(params, 0).level_bounds, bounds[0]);
+  EXPECT_TRUE(params_of_head(params, 0).head_bounds.empty());
 }
 
 }  // namespace

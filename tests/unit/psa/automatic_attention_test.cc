@@ -1,0 +1,44 @@
+#include "engine/config/automatic_attention.h"
+
+#include <gmock/gmock.h>
+
+#include "kernels/core/error.h"
+
+namespace psagen::engine {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string described(const std::string& spec, std::int64_t num_tokens) {
+  return describe_attention(resolve_attention(spec, num_tokens), spec, num_tokens);
+}
+
+TEST(AutomaticAttention, IsSparseFromACertainLengthOn) {
+  EXPECT_EQ(resolve_attention("auto", kSparseFromTokens - 1).spec, "dense");
+  EXPECT_EQ(resolve_attention("auto", kSparseFromTokens).spec, "psa:balanced");
+  EXPECT_EQ(resolve_attention("psa", 1).spec, "psa");
+  EXPECT_EQ(resolve_attention("dense", 1'000'000).spec, "dense");
+}
+
+TEST(AutomaticAttention, SaysWhy) {
+  EXPECT_EQ(described("auto", 100'000),
+            concat("psa:balanced (auto: 100000 tokens, sparse is faster "
+                   "from ",
+                   kSparseFromTokens, " on)"));
+  EXPECT_THAT(described("auto", 60), HasSubstr("dense (auto: 60 tokens"));
+  EXPECT_EQ(described("dense", 60), "dense");
+  EXPECT_EQ(described("psa:fast", 100'000), "psa:fast");
+  EXPECT_THAT(described("psa:fast", 60), HasSubstr("60 tokens, dense was measured faster below"));
+}
+
+TEST(AutomaticAttention, IsAmongTheNamesThatAnErrorLists) {
+  try {
+    resolve_attention("atuo", 60);
+    FAIL() << "took a name that there is not";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.message(), HasSubstr("did you mean \"auto\""));
+  }
+}
+
+}  // namespace
+}  // namespace psagen::engine
