@@ -10,6 +10,7 @@
 #include "engine/config/attention_config.h"
 #include "engine/config/model_config.h"
 #include "engine/dit/attention_density.h"
+#include "engine/dit/attention_probe.h"
 #include "engine/dit/rope3d.h"
 #include "engine/dit/time_embed.h"
 #include "kernels/ops.h"
@@ -42,6 +43,7 @@ struct DitActivations {
   Tensor head_tokens;                // [1, L, 4 Cout], float32
   std::unique_ptr<kernels::PyramidSparseAttention> pyramid;  // null when attention is dense
   AttentionDensity density;
+  AttentionProbe* probe = nullptr;  // told of every self-attention; null: nobody looks
   // [layers + 1] I32: NaN and infinite values seen so far in x after each layer, and in the
   // velocity.
   Tensor nonfinite;

@@ -38,6 +38,8 @@ PyramidSparseAttention::PyramidSparseAttention(Ops& ops, std::int64_t batch,
 
 PyramidSparseAttention::~PyramidSparseAttention() = default;
 
+ConstTensorView PyramidSparseAttention::levels() const { return buffers_->levels.view(); }
+
 void PyramidSparseAttention::forward(Ops& ops, ConstTensorView q, ConstTensorView k,
                                      ConstTensorView v, double scale, std::uint64_t seed,
                                      TensorView out, TensorView lse, const PsaDensity& density) {
