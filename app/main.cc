@@ -9,6 +9,7 @@
 #include "app/command_bench.h"
 #include "app/command_generate.h"
 #include "app/command_info.h"
+#include "app/command_inspect.h"
 #include "app/command_synth.h"
 #include "app/console.h"
 #include "app/interrupt.h"
@@ -27,6 +28,7 @@ constexpr std::array kCommands = {
     Command{"generate", "make a video; also without this word", &run_generate},
     Command{"bench", "time the parts of a model on this machine", &run_bench},
     Command{"info", "say what a model directory holds", &run_info},
+    Command{"inspect", "see what sparse attention chooses, and what it loses", &run_inspect},
     Command{"synth", "clips and captions of the default model's world", &run_synth},
 };
 

@@ -10,6 +10,7 @@
 #include "engine/config/attention_config.h"
 #include "engine/config/model_config.h"
 #include "engine/dit/attention_density.h"
+#include "engine/dit/attention_probe.h"
 #include "engine/dit/rope3d.h"
 #include "engine/dit/time_embed.h"
 #include "kernels/ops.h"
@@ -43,6 +44,7 @@ struct DitActivations {
   Tensor head_tokens;    // [1, L, 4 Cout], float32
   std::unique_ptr<kernels::PyramidSparseAttention> pyramid;  // null when attention is dense
   AttentionDensity density;
+  AttentionProbe* probe = nullptr;  // told of every self-attention; null: nobody looks
   // [layers + 1] I32: rows of x with NaN or infinite values seen so far in each layer, after both
   // attentions, and such values in the velocity.
   Tensor nonfinite;

@@ -1,4 +1,4 @@
-// Every frame as a PNG still through stb_image_write, in a folder that appears when it is whole.
+// Every frame as a PNG still, in a folder that appears when it is whole.
 #include <unistd.h>
 
 #include <array>
@@ -9,17 +9,9 @@
 
 #include "engine/media/frame_rate.h"
 #include "engine/media/partial_file.h"
+#include "engine/media/png_file.h"
 #include "engine/media/video_writer.h"
 #include "kernels/core/error.h"
-
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wunused-function"
-#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
-#define STB_IMAGE_WRITE_IMPLEMENTATION
-#define STB_IMAGE_WRITE_STATIC
-#define STBI_WRITE_NO_STDIO
-#include <stb_image_write.h>
-#pragma GCC diagnostic pop
 
 namespace psagen::engine {
 
@@ -40,12 +32,6 @@ bool is_frame_name(const std::string& name) {
          name.find_first_not_of("0123456789", 6) == name.size() - 4;
 }
 
-void append_bytes(void* bytes, void* data, int size) {
-  const auto* begin = static_cast<const std::uint8_t*>(data);
-  static_cast<std::vector<std::uint8_t>*>(bytes)->insert(
-      static_cast<std::vector<std::uint8_t>*>(bytes)->end(), begin, begin + size);
-}
-
 class PngFolder : public VideoWriter {
  public:
   PngFolder(const fs::path& directory, const VideoOptions& options)
@@ -62,12 +48,7 @@ class PngFolder : public VideoWriter {
 
   void write(const Frame& frame) override {
     check_frame(frame, options_, num_written_);
-    png_.clear();
-    const int width = static_cast<int>(frame.width);
-    const int encoded = stbi_write_png_to_func(
-        append_bytes, &png_, width, static_cast<int>(frame.height), 3, frame.rgb.data(), 3 * width);
-    PSAGEN_CHECK(encoded != 0, ErrorCode::kOutOfMemory, "no memory to encode frame ", num_written_);
-    write_bytes(partial_ / frame_name(num_written_), png_, target_);
+    write_bytes(partial_ / frame_name(num_written_), encode_png(frame), target_);
     ++num_written_;
   }
 
@@ -108,7 +89,6 @@ class PngFolder : public VideoWriter {
   VideoOptions options_;
   fs::path target_;
   fs::path partial_;
-  std::vector<std::uint8_t> png_;
   std::int64_t num_written_ = 0;
 };
 

@@ -13,11 +13,12 @@ namespace psagen::engine {
 
 class GuidedModel {
  public:
-  // `negative` may be empty where the guidance needs no negative prompt. All of it, except the
-  // tensors made here, must outlive the model.
+  // `negative` may be empty where the guidance needs no negative prompt, `probe` null. All of it,
+  // except the tensors made here, must outlive the model.
   GuidedModel(kernels::Ops& ops, const Dit& dit, const Shape& latent,
               const AttentionConfig& attention, scheduler::GuidanceWeights guidance,
-              const TextContext& positive, const TextContext& negative);
+              const TextContext& positive, const TextContext& negative,
+              AttentionProbe* probe = nullptr);
 
   // velocity = wp forward(positive) + wn forward(negative), or the first alone.
   void operator()(kernels::Ops& ops, ConstTensorView latent, double timestep,
@@ -30,6 +31,8 @@ class GuidedModel {
   ConstTensorView nonfinite() const { return activations_.nonfinite; }
 
  private:
+  void begin_forward(const StepPosition& position, std::int64_t forward);
+
   const Dit& dit_;
   scheduler::GuidanceWeights guidance_;
   const TextContext& positive_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include "engine/dit/dit.h"
@@ -87,6 +88,13 @@ void hand_over(ConstTensorView rgb, const FrameSink& sink) {
 
 }  // namespace
 
+// How far a run goes.
+struct TextToVideo::Job {
+  std::int64_t num_steps = 0;
+  AttentionProbe* probe = nullptr;  // optional
+  const FrameSink* sink = nullptr;  // null: no frames
+};
+
 struct TextToVideo::Impl {
   Impl(const std::filesystem::path& directory, Context& the_context, const PipelineOptions& options)
       : context(the_context),
@@ -117,8 +125,9 @@ struct TextToVideo::Impl {
   std::vector<Tensor> encode(const Umt5Encoder& encoder,
                              const std::vector<std::vector<std::int32_t>>& prompts,
                              StageTracker& stages);
-  void denoise(const VideoRequest& request, const Dit& dit, const std::vector<Tensor>& encoded,
-               TensorView latent, StageTracker& stages, RunReport& report);
+  void denoise(const VideoRequest& request, const Job& job, const Dit& dit,
+               const std::vector<Tensor>& encoded, TensorView latent, StageTracker& stages,
+               RunReport& report);
   void decode(const VideoRequest& request, const VaeDecoder& vae, ConstTensorView latent,
               const FrameSink& sink, StageTracker& stages);
 
@@ -189,21 +198,23 @@ std::vector<Tensor> TextToVideo::Impl::encode(const Umt5Encoder& encoder,
   return encoded;
 }
 
-void TextToVideo::Impl::denoise(const VideoRequest& request, const Dit& dit,
+void TextToVideo::Impl::denoise(const VideoRequest& request, const Job& job, const Dit& dit,
                                 const std::vector<Tensor>& encoded, TensorView latent,
                                 StageTracker& stages, RunReport& report) {
-  stages.begin(Stage::kDenoise, request.num_steps);
+  stages.begin(Stage::kDenoise, job.num_steps);
   const std::int64_t max_tokens = config.defaults.max_text_tokens;
   const TextContext positive = dit.encode_text(*ops, encoded.front(), max_tokens);
   const TextContext negative =
       encoded.size() > 1 ? dit.encode_text(*ops, encoded.back(), max_tokens) : TextContext();
   GuidedModel model(*ops, dit, latent.shape(), request.attention,
-                    scheduler::guidance_weights(request.guidance_scale), positive, negative);
+                    scheduler::guidance_weights(request.guidance_scale), positive, negative,
+                    job.probe);
   report.num_video_tokens = model.num_tokens();
 
   const std::vector<scheduler::StepPlan> plans =
       scheduler::plan_steps(request.solver, request.num_steps, request.shift);
-  DenoiseLoop loop(*ops, latent.shape(), plans);
+  DenoiseLoop loop(*ops, latent.shape(),
+                   std::span(plans).first(static_cast<std::size_t>(job.num_steps)));
   StepReporter reporter(context, plans, model.nonfinite(),
                         DensityReport(context, model.density(), report_density), report, stages);
   const auto velocity = [&](std::int64_t step, const scheduler::StepPlan& plan,
@@ -283,10 +294,10 @@ struct TextToVideo::ModelParts {
     load(text_encoder, impl.text_source, impl.config.text_encoder, umt5_dtype(impl.context));
   }
 
-  void load_rest() {
+  void load_rest(bool with_vae) {
     const DType dtype = impl.context.compute_dtype();
     load(dit, impl.dit_source, impl.config.transformer, dtype, impl.streamed_blocks);
-    load(vae, impl.vae_source, impl.config.vae, dtype);
+    if (with_vae) load(vae, impl.vae_source, impl.config.vae, dtype);
   }
 
   void end() { stages.end(); }
@@ -325,6 +336,18 @@ std::string TextToVideo::model_hash() const {
 
 RunReport TextToVideo::generate(const VideoRequest& request, const FrameSink& sink,
                                 const ProgressCallback& progress) {
+  return run(request, {.num_steps = request.num_steps, .sink = &sink}, progress);
+}
+
+RunReport TextToVideo::probe_attention(const VideoRequest& request, std::int64_t num_steps,
+                                       AttentionProbe& probe, const ProgressCallback& progress) {
+  PSAGEN_CHECK(num_steps >= 1 && num_steps <= request.num_steps, ErrorCode::kInternal,
+               "attention is looked at in ", num_steps, " of ", request.num_steps, " steps");
+  return run(request, {.num_steps = num_steps, .probe = &probe}, progress);
+}
+
+RunReport TextToVideo::run(const VideoRequest& request, const Job& job,
+                           const ProgressCallback& progress) {
   validate(request, impl_->config);
   Impl& impl = *impl_;
   RunReport report;
@@ -341,9 +364,11 @@ RunReport TextToVideo::generate(const VideoRequest& request, const FrameSink& si
   const bool is_kept = !encoded.empty();
   const bool all_at_once = impl.context.runtime() == nullptr || is_kept;
   ModelParts parts(impl, stages);
-  parts.begin((is_kept ? 0 : 1) + (all_at_once ? 2 : 0));
+  const bool decodes = job.sink != nullptr;
+  const std::int64_t rest = decodes ? 2 : 1;
+  parts.begin((is_kept ? 0 : 1) + (all_at_once ? rest : 0));
   if (!is_kept) parts.load_text_encoder();
-  if (all_at_once) parts.load_rest();
+  if (all_at_once) parts.load_rest(decodes);
   parts.end();
   if (is_kept) {
     stages.begin(Stage::kEncodeText, impl.config.text_encoder.num_layers);
@@ -354,16 +379,18 @@ RunReport TextToVideo::generate(const VideoRequest& request, const FrameSink& si
     parts.text_encoder->unload();
   }
   if (!all_at_once) {
-    parts.begin(2);
-    parts.load_rest();
+    parts.begin(rest);
+    parts.load_rest(decodes);
     parts.end();
   }
   Tensor latent = initial_latent(*impl.ops, latent_shape(request, impl.config), request.seed);
-  impl.denoise(request, **parts.dit, encoded, latent, stages, report);
+  impl.denoise(request, job, **parts.dit, encoded, latent, stages, report);
   parts.dit->unload();
   impl.context.workspace().trim();
-  impl.decode(request, **parts.vae, latent, sink, stages);
-  impl.context.workspace().trim();
+  if (decodes) {
+    impl.decode(request, **parts.vae, latent, *job.sink, stages);
+    impl.context.workspace().trim();
+  }
   report.stages = stages.take_reports();
   report.zones = zone_times.read();
   return report;

@@ -19,6 +19,8 @@
 
 namespace psagen::engine {
 
+class AttentionProbe;  // engine/dit/attention_probe.h
+
 // Everything that determines the frames, besides the model.
 struct VideoRequest {
   std::string prompt;
@@ -116,9 +118,17 @@ class TextToVideo {
   RunReport generate(const VideoRequest& request, const FrameSink& sink,
                      const ProgressCallback& progress);
 
+  // The first `num_steps` (1 to request.num_steps) steps of the same run while `probe` looks at
+  // their self-attention; no frames.
+  RunReport probe_attention(const VideoRequest& request, std::int64_t num_steps,
+                            AttentionProbe& probe, const ProgressCallback& progress);
+
  private:
   struct Impl;
   struct ModelParts;
+  struct Job;
+  RunReport run(const VideoRequest& request, const Job& job, const ProgressCallback& progress);
+
   std::unique_ptr<Impl> impl_;
 };
 

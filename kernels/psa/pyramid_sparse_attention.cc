@@ -19,6 +19,7 @@ struct PyramidSparseAttention::Buffers {
   Tensor keys, values, log2_weight, level_caps, queries;
   Pyramid pyramid;
   std::vector<Slot> slots;
+  std::size_t last_slot = 0;
 };
 
 PyramidSparseAttention::PyramidSparseAttention(Ops& ops, std::int64_t batch,
@@ -61,6 +62,10 @@ PyramidSparseAttention::PyramidSparseAttention(Ops& ops, std::int64_t batch,
 }
 
 PyramidSparseAttention::~PyramidSparseAttention() = default;
+
+ConstTensorView PyramidSparseAttention::levels() const {
+  return buffers_->slots[buffers_->last_slot].levels.view();
+}
 
 NormPool PyramidSparseAttention::query_pool(std::int64_t first_token, double scale) const {
   NormPool pool;
@@ -108,7 +113,8 @@ void PyramidSparseAttention::forward(Ops& ops, ConstTensorView q, ConstTensorVie
   Buffers& b = *buffers_;
   PSAGEN_CHECK(selection.slot >= 0 && selection.slot < std::ssize(b.slots), ErrorCode::kInternal,
                "psa: slot ", selection.slot, " of ", b.slots.size());
-  Slot& slot = b.slots[static_cast<std::size_t>(selection.slot)];
+  b.last_slot = static_cast<std::size_t>(selection.slot);
+  Slot& slot = b.slots[b.last_slot];
   PSAGEN_CHECK(!selection.reuse || slot.is_chosen, ErrorCode::kInternal, "psa: slot ",
                selection.slot, " holds no levels to reuse");
   // K, V -> means of 1, 2, 4 and 8 tokens; those of V may be made beside the selection

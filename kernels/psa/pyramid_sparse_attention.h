@@ -51,6 +51,9 @@ class PyramidSparseAttention {
                const PsaSelection& selection, TensorView out, TensorView lse = {},
                const PsaDensity& density = {});
 
+  // Of the last forward: [B, N, query blocks, key blocks] U8 in {0, 1, 2, 4, 8}.
+  ConstTensorView levels() const;
+
  private:
   struct Buffers;
   struct Slot;

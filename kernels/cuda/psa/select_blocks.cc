@@ -47,7 +47,7 @@ class Scorer {
   Scorer(CudaRuntime& runtime, const SelectBlocksArgs& args, const SelectionShape& shape,
          Workspace::Scope& memory)
       : runtime_(runtime), args_(args), shape_(shape), keys_(coarse_keys(args.pyramid)) {
-    if (args.params.estimator == ImportanceEstimator::kSampled) return;
+    if (args.params.estimator != ImportanceEstimator::kPooledLogSumExp) return;
     by_matrix_ = pooled_scores_by_matrix(shape, args.q.dtype());
     queries_.dtype = by_matrix_ ? args.q.dtype() : DType::kF32;
     queries_.slots = pooled_slots(shape.query_block);
