@@ -109,7 +109,8 @@ void SelfAttention::attend(kernels::Ops& ops, const AttentionChoice& choice, boo
     ops.attention({.q = q, .k = k, .v = v, .scale = scale(), .out = out});
     a.density.dense_call(layer_);
   }
-  if (a.probe != nullptr) a.probe->attended(ops, layer_, {.q = q, .k = k, .v = v, .scale = scale});
+  if (a.probe != nullptr)
+    a.probe->attended(ops, layer_, {.q = q, .k = k, .v = v, .scale = scale()});
 }
 
 }  // namespace psagen::engine
