@@ -17,6 +17,7 @@
 #include "engine/vae/decoder.h"
 #include "engine/weights/random_weights.h"
 #include "kernels/backend.h"
+#include "kernels/psa/psa_args.h"
 #include "scheduler/guidance.h"
 #include "scheduler/solver.h"
 
@@ -128,6 +129,58 @@ void write_frames(ConstTensorView rgb, VideoWriter& writer) {
                   .height = rgb.dim(1)});
 }
 
+// Self-attention of one layer from the projections of q and k on.
+class AttentionLayer {
+ public:
+  AttentionLayer(kernels::Ops& ops, const TransformerConfig& config, std::int64_t tokens,
+                 const AttentionConfig& attention)
+      : ops_(ops), scale_(1.0 / std::sqrt(static_cast<double>(config.attention_head_dim))) {
+    Context& context = ops.context();
+    const Shape heads = {1, tokens, config.num_attention_heads, config.attention_head_dim};
+    const Shape angles = {tokens, config.attention_head_dim / 2};
+    projected_ = random_tensor(ops, DType::kF32, {1, tokens, 2 * config.dim()}, 1);
+    gamma_ = random_tensor(ops, DType::kF32, {config.dim()}, 2);
+    cosine_ = random_tensor(ops, DType::kF32, angles, 3);
+    sine_ = random_tensor(ops, DType::kF32, angles, 4);
+    v_ = random_tensor(ops, context.compute_dtype(), heads, 5);
+    q_ = Tensor(context.allocator(), context.score_dtype(), heads);
+    k_ = Tensor(context.allocator(), context.score_dtype(), heads);
+    out_ = Tensor(context.allocator(), context.compute_dtype(), heads);
+    if (attention.kind == AttentionKind::kPyramid)
+      sparse_ = std::make_unique<kernels::PyramidSparseAttention>(ops, 1, tokens, heads[2],
+                                                                  heads[3], attention.psa);
+  }
+
+  bool pools_in_norm() const { return sparse_ != nullptr && sparse_->pools_in_norm(); }
+
+  void norm(bool pool) {
+    const std::int64_t dim = gamma_.shape()[0];
+    for (const bool is_key : {false, true}) {
+      kernels::NormPool pooled;
+      if (pool) pooled = is_key ? sparse_->key_pool(0) : sparse_->query_pool(0, scale_);
+      ops_.rms_norm_rope({.x = projected_.view().slice(2, is_key ? dim : 0, is_key ? 2 * dim : dim),
+                          .gamma = gamma_,
+                          .rope_cos = cosine_,
+                          .rope_sin = sine_,
+                          .y = is_key ? k_ : q_,
+                          .pool = pooled.keys || pooled.queries ? &pooled : nullptr});
+    }
+  }
+
+  void attend(bool pooled) {
+    if (sparse_)
+      sparse_->forward(ops_, q_, k_, v_, scale_, {.pooled = pooled}, out_);
+    else
+      ops_.attention({.q = q_, .k = k_, .v = v_, .scale = scale_, .out = out_});
+  }
+
+ private:
+  kernels::Ops& ops_;
+  double scale_;
+  Tensor projected_, gamma_, cosine_, sine_, q_, k_, v_, out_;
+  std::unique_ptr<kernels::PyramidSparseAttention> sparse_;
+};
+
 }  // namespace
 
 Measurement measure_product(Context& context, const BenchmarkRequest& request) {
@@ -154,29 +207,32 @@ Measurement measure_attention(Context& context, const BenchmarkRequest& request)
   const std::unique_ptr<kernels::Ops> ops = kernels::make_ops(context);
   const TransformerConfig config = transformer_of(request);
   const double tokens = num_tokens(request);
-  const Shape shape = {1, static_cast<std::int64_t>(tokens), config.num_attention_heads,
-                       config.attention_head_dim};
-  const DType dtype = context.compute_dtype();
-  const DType scored = context.score_dtype();
-  const Tensor q = random_tensor(*ops, scored, shape, 1), k = random_tensor(*ops, scored, shape, 2),
-               v = random_tensor(*ops, dtype, shape, 3);
-  Tensor out(context.allocator(), dtype, shape);
-  const double scale = 1.0 / std::sqrt(static_cast<double>(config.attention_head_dim));
-  std::unique_ptr<kernels::PyramidSparseAttention> sparse;
-  if (request.attention.kind == AttentionKind::kPyramid)
-    sparse = std::make_unique<kernels::PyramidSparseAttention>(*ops, 1, shape[1], shape[2],
-                                                               shape[3], request.attention.psa);
+  AttentionLayer layer(*ops, config, static_cast<std::int64_t>(tokens), request.attention);
   Measurement measurement = named("attention", tokens_text(tokens, config));
   measurement.flops = 4 * tokens * tokens * static_cast<double>(config.dim());
+  if (!layer.pools_in_norm()) {
+    layer.norm(false);
+    measure(
+        context, request, [&] { layer.attend(false); }, measurement);
+    return measurement;
+  }
+  // What the norm does for it is part of the layer, the norm itself is not.
+  Measurement norm = named("norm", measurement.shape);
+  measure(
+      context, request, [&] { layer.norm(false); }, norm);
   measure(
       context, request,
       [&] {
-        if (sparse)
-          sparse->forward(*ops, q, k, v, scale, {}, out);
-        else
-          ops->attention({.q = q, .k = k, .v = v, .scale = scale, .out = out});
+        layer.norm(true);
+        layer.attend(true);
       },
       measurement);
+  std::vector<double> sorted = norm.seconds;
+  std::sort(sorted.begin(), sorted.end());
+  for (double& seconds : measurement.seconds) seconds -= sorted[sorted.size() / 2];
+  for (ZoneTime& zone : measurement.zones)
+    for (const ZoneTime& plain : norm.zones)
+      if (zone.zone == plain.zone) zone.seconds -= plain.seconds;
   return measurement;
 }
 

@@ -41,7 +41,8 @@ struct BenchmarkRequest {
 
 // One large matrix product: what the device reaches at its best, for the others to be held against.
 Measurement measure_product(Context& context, const BenchmarkRequest& request);
-// One self-attention of the transformer, q, k and v given.
+// One self-attention of the transformer, q, k and v given; of a sparse one what it adds to the norm
+// and rotation of q and k as well.
 Measurement measure_attention(Context& context, const BenchmarkRequest& request);
 // One forward of the transformer (no guidance).
 Measurement measure_forward(Context& context, const BenchmarkRequest& request);
