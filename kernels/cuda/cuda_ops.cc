@@ -80,7 +80,10 @@ PyramidFormat CudaOps::do_pyramid_format(DType keys) const {
   return {.finest_level = 2, .dtype = keys};
 }
 
-void CudaOps::do_build_pyramid(const BuildPyramidArgs& args) { cuda::pool_pyramid(runtime_, args); }
+void CudaOps::do_build_pyramid(const BuildPyramidArgs& args) {
+  if (context().workspace().counts_only()) return;
+  cuda::pool_pyramid(runtime_, args);
+}
 
 void CudaOps::do_select_blocks(const SelectBlocksArgs& args) {
   cuda::select_blocks(runtime_, context().workspace(), args);

@@ -16,7 +16,7 @@ struct ModuleApi {
   // Throws Error(kDevice) where the driver or the GPU is missing or too old.
   DeviceRuntime* (*create)(const ContextOptions& options);
 };
-inline constexpr std::uint32_t kModuleVersion = 3;
+inline constexpr std::uint32_t kModuleVersion = 4;
 
 // Opens the module (from $PSAGEN_CUDA_MODULE, else beside the program or in its library folder) and
 // the GPU options.device names. Throws Error(kDevice) that says what is missing.

@@ -1,40 +1,40 @@
 #include "kernels/psa/pyramid_sparse_attention.h"
 
 #include "kernels/psa/psa_args.h"
+#include "kernels/psa/pyramid_buffers.h"
 
 namespace psagen::kernels {
 
 struct PyramidSparseAttention::Buffers {
-  Tensor keys, values, log2_weight, level_caps;
-  Pyramid pyramid;
+  Buffers(Ops& ops, const Shape& heads, DType scored, DType summed, const PsaParams& params)
+      : pooled(ops, heads, scored, summed, params.key_block, params.similarity_cap),
+        pyramid(pooled.pyramid()) {
+    Allocator& memory = ops.context().allocator();
+    const std::int64_t query_blocks = (heads[1] + params.query_block - 1) / params.query_block;
+    levels =
+        Tensor(memory, DType::kU8, {heads[0], heads[2], query_blocks, pyramid.shape.key_blocks()});
+    order = Tensor(memory, DType::kI32, {heads[0] * heads[2] * query_blocks});
+  }
+
+  PyramidBuffers pooled;
+  Pyramid pyramid;  // views of it
   Tensor levels, order;
 };
 
 PyramidSparseAttention::PyramidSparseAttention(Ops& ops, std::int64_t batch,
                                                std::int64_t num_tokens, std::int64_t num_heads,
                                                std::int64_t head_dim, const PsaParams& params)
-    : params_(params), buffers_(std::make_unique<Buffers>()) {
+    : PyramidSparseAttention(ops, {batch, num_tokens, num_heads, head_dim},
+                             ops.context().score_dtype(), ops.context().compute_dtype(), params) {}
+
+PyramidSparseAttention::PyramidSparseAttention(Ops& ops, const Shape& heads, DType scored,
+                                               DType summed, const PsaParams& params)
+    : params_(params) {
   validate(params);
-  Allocator& memory = ops.context().allocator();
-  const PyramidFormat format = ops.pyramid_format(ops.context().score_dtype());
-  Buffers& b = *buffers_;
-  b.pyramid.shape = {num_tokens, params.key_block, format.finest_level};
-  const std::int64_t rows = b.pyramid.shape.total_rows();
-  const std::int64_t key_blocks = b.pyramid.shape.key_blocks();
-  b.keys = Tensor(memory, format.dtype, {batch, num_heads, rows, head_dim});
-  b.values = Tensor(memory, ops.pyramid_format(ops.context().compute_dtype()).dtype,
-                    {batch, num_heads, rows, head_dim});
-  b.log2_weight = Tensor(memory, DType::kF32, {rows});
-  if (params.similarity_cap)
-    b.level_caps = Tensor(memory, DType::kU8, {batch, num_heads, key_blocks});
-  b.pyramid.keys = b.keys;
-  b.pyramid.values = b.values;
-  b.pyramid.log2_weight = b.log2_weight;
-  b.pyramid.level_caps = b.level_caps;
-  const std::int64_t query_blocks = (num_tokens + params.query_block - 1) / params.query_block;
-  b.levels = Tensor(memory, DType::kU8, {batch, num_heads, query_blocks, key_blocks});
-  b.order = Tensor(memory, DType::kI32, {batch * num_heads * query_blocks});
+  buffers_ = std::make_unique<Buffers>(ops, heads, scored, summed, params);
 }
+
+ConstTensorView PyramidSparseAttention::levels() const { return buffers_->levels.view(); }
 
 PyramidSparseAttention::~PyramidSparseAttention() = default;
 

@@ -25,6 +25,9 @@ class PyramidSparseAttention {
   // q and k are of the context's score_dtype, v and out of its compute_dtype.
   PyramidSparseAttention(Ops& ops, std::int64_t batch, std::int64_t num_tokens,
                          std::int64_t num_heads, std::int64_t head_dim, const PsaParams& params);
+  // The same for q and k of type `scored`, v and out of type `summed`; heads: [B, L, N, D].
+  PyramidSparseAttention(Ops& ops, const Shape& heads, DType scored, DType summed,
+                         const PsaParams& params);
   ~PyramidSparseAttention();
 
   // q, k, v, out: [B, L, N, D], last dimension unit-stride; lse [B, N, L] optional. `seed` replaces
@@ -32,6 +35,9 @@ class PyramidSparseAttention {
   void forward(Ops& ops, ConstTensorView q, ConstTensorView k, ConstTensorView v, double scale,
                std::uint64_t seed, TensorView out, TensorView lse = {},
                const PsaDensity& density = {});
+
+  // What the last forward chose: [B, N, query blocks, key blocks] U8, tokens a row, 0 skipped.
+  ConstTensorView levels() const;
 
  private:
   struct Buffers;

@@ -54,7 +54,7 @@ class Scorer {
                                 queries_.slots * shape.depth;
     queries_.means =
         memory.take<std::byte>(static_cast<std::size_t>(values) * dtype_size(queries_.dtype));
-    pool_queries(runtime, shape, args.q, args.scale, queries_);
+    if (!memory.counts_only()) pool_queries(runtime, shape, args.q, args.scale, queries_);
   }
 
   void score(const ScoreRows& rows) const {
@@ -92,6 +92,7 @@ void select_blocks(CudaRuntime& runtime, Workspace& workspace, const SelectBlock
   if (args.params.similarity_cap) out.level_caps = args.pyramid.level_caps.data<std::uint8_t>();
   out.levels = args.levels.data<std::uint8_t>();
   out.work = memory.take<RowWork>(static_cast<std::size_t>(shape.all_heads * head_rows));
+  if (memory.counts_only()) return;
   for (int head = 0; head < shape.all_heads; head += group) {
     ScoreRows rows{scratch, head, std::min(group, shape.all_heads - head)};
     if (args.importance) rows.scores = args.importance.data<float>() + head * head_scores;
