@@ -110,7 +110,7 @@ psagen_status psagen_attention_workspace(psagen_handle* handle, const psagen_des
 /* Below, pointers are to memory of the handle's device: q, k, v and out as the description says,
  * lse (may be null) [B, N, L] float, ln of the softmax denominator. `workspace` begins anywhere,
  * and must stay until the work is done. stream: a cudaStream_t; the CPU does not look at it. On a
- * GPU q, k, v, out are best on multiples of 16 bytes. */
+ * GPU every row of q, k, v and out begins at a multiple of 16 bytes. */
 
 /* Pyramid Sparse Attention: pools keys and values, judges blocks, chooses levels, attends.
  * report may be null. */
