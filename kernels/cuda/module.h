@@ -18,7 +18,8 @@ struct ModuleApi {
 };
 inline constexpr std::uint32_t kModuleVersion = 4;
 
-// Opens the module (from $PSAGEN_CUDA_MODULE, else beside the program or in its library folder) and
+// Opens the module (from $PSAGEN_CUDA_MODULE, else beside the program, in its library folder or
+// beside libpsagen.so) and
 // the GPU options.device names. Throws Error(kDevice) that says what is missing.
 std::unique_ptr<DeviceRuntime> open_runtime(const ContextOptions& options);
 

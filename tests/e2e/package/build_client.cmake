@@ -27,6 +27,7 @@ endif()
 build_client(c_client)
 run(${SCRATCH}/c_client/c_client)
 message(STATUS ${output})
+run(${PYTHON} -B ${CLIENTS}/c_interface_test.py ${SCRATCH}/prefix/${LIBDIR}/libpsagen.so)
 run(${CMAKE_COMMAND} -E env PSAGEN_CUDA_MODULE=${SCRATCH}/prefix/${LIBDIR}/libpsagen_cuda.so
   ${SCRATCH}/c_client/c_client cuda)
 message(STATUS ${output})
