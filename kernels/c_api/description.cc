@@ -17,6 +17,9 @@ namespace {
 constexpr std::size_t kSmallestSize =
     offsetof(psagen_desc, similarity_thresholds) + sizeof(psagen_desc::similarity_thresholds);
 
+// Of a tensor: what is counted from it then fits 64 bits.
+constexpr std::int64_t kMostBytes = std::int64_t{1} << 44;
+
 template <typename... Parts>
 void expect(bool condition, const Parts&... parts) {
   PSAGEN_CHECK(condition, ErrorCode::kInvalidArgument, "desc.", parts...);
@@ -39,9 +42,10 @@ DType read_dtype(const char* field, std::int32_t value, Device device) {
   return dtype;
 }
 
-std::int64_t product(std::int64_t a, std::int64_t b) {
+// a * b + c
+std::int64_t multiply_add(std::int64_t a, std::int64_t b, std::int64_t c = 0) {
   std::int64_t result = 0;
-  expect(!__builtin_mul_overflow(a, b, &result),
+  expect(!__builtin_mul_overflow(a, b, &result) && !__builtin_add_overflow(result, c, &result),
          "batch, tokens, heads, head_dim and strides are too large: ", a, " times ", b,
          " elements");
   return result;
@@ -64,9 +68,9 @@ Strides read_strides(const char* name, const psagen_strides& given, const Shape&
     if (axis.extent == 1) continue;
     expect(axis.stride >= covered, name, ".", axis.name, " is ", axis.stride,
            " elements; wanted at least ", covered, ", so that rows do not overlap");
-    covered += product(axis.extent - 1, axis.stride);
+    covered = multiply_add(axis.extent - 1, axis.stride, covered);
   }
-  product(covered, 4);  // bytes
+  multiply_add(covered, 4);  // bytes
   return Strides{given.batch, given.token, given.head, 1};
 }
 
@@ -106,7 +110,10 @@ AttentionProblem read_problem(const psagen_desc& desc, Device device) {
   problem.heads = {read_size("batch", desc.batch), read_size("tokens", desc.tokens),
                    read_size("heads", desc.heads), read_size("head_dim", desc.head_dim)};
   const Shape& heads = problem.heads;
-  product(product(product(product(heads[0], heads[1]), heads[2]), heads[3]), 4);
+  std::int64_t bytes = 4;
+  for (int axis = 0; axis < heads.rank(); ++axis) bytes = multiply_add(bytes, heads[axis]);
+  expect(bytes <= kMostBytes, "batch, tokens, heads and head_dim are too large: tensors of ", bytes,
+         " bytes, wanted at most ", kMostBytes);
   problem.scored = read_dtype("qk_dtype", desc.qk_dtype, device);
   problem.summed = read_dtype("v_dtype", desc.v_dtype, device);
   problem.q = read_strides("q", desc.q, heads);

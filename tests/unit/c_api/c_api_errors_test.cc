@@ -57,6 +57,8 @@ TEST(CApiErrors, Descriptions) {
        "desc.heads is 1099511627776"},
       {[](psagen_desc& d) { d.batch = d.tokens = d.heads = 2000000000; }, PSAGEN_INVALID_ARGUMENT,
        "too large"},
+      {[](psagen_desc& d) { d.tokens = d.heads = 2000000; }, PSAGEN_INVALID_ARGUMENT,
+       "wanted at most 17592186044416"},
       {[](psagen_desc& d) { d.head_dim = 60; }, PSAGEN_UNSUPPORTED, "head dim 60"},
       {[](psagen_desc& d) { d.qk_dtype = 7; }, PSAGEN_INVALID_ARGUMENT, "desc.qk_dtype is 7"},
       {[](psagen_desc& d) { d.v_dtype = PSAGEN_BF16; }, PSAGEN_UNSUPPORTED,
