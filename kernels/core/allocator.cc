@@ -9,6 +9,7 @@ namespace psagen {
 namespace {
 
 constexpr std::size_t kAlignment = 64;
+constexpr std::size_t kLentAlignment = 256;  // that of GPU memory
 constexpr std::size_t kMinChunk = std::size_t{1} << 20;
 
 std::size_t round_up(std::size_t bytes) {
@@ -36,11 +37,40 @@ void CpuAllocator::deallocate(void* pointer, std::size_t bytes) noexcept {
   count(-static_cast<std::ptrdiff_t>(bytes));
 }
 
+LentMemory::LentMemory(Device device)
+    : device_(device), counts_only_(true), begin_(std::uintptr_t{1} << 40) {}
+
+LentMemory::LentMemory(Device device, void* bytes, std::size_t size) : device_(device) {
+  const auto first = reinterpret_cast<std::uintptr_t>(bytes);
+  begin_ = (first + kLentAlignment - 1) / kLentAlignment * kLentAlignment;
+  size_ = size - std::min(size, static_cast<std::size_t>(begin_ - first));
+}
+
+void* LentMemory::allocate(std::size_t bytes) {
+  const std::size_t piece = (bytes + kLentAlignment - 1) / kLentAlignment * kLentAlignment;
+  PSAGEN_CHECK(counts_only_ || piece <= size_ - taken_, ErrorCode::kOutOfMemory,
+               "the memory lent for this call has ", size_, " bytes, wanted ", taken_ + piece);
+  const std::uintptr_t address = begin_ + taken_;
+  taken_ += piece;
+  most_taken_ = std::max(most_taken_, taken_);
+  count(static_cast<std::ptrdiff_t>(bytes));
+  return reinterpret_cast<void*>(address);  // NOLINT(performance-no-int-to-ptr)
+}
+
+void LentMemory::deallocate(void*, std::size_t bytes) noexcept {
+  count(-static_cast<std::ptrdiff_t>(bytes));
+}
+
+std::size_t LentMemory::wanted_bytes() const {
+  return most_taken_ == 0 ? 0 : most_taken_ + kLentAlignment - 1;
+}
+
 Workspace::~Workspace() {
   for (const Chunk& chunk : chunks_) allocator_.deallocate(chunk.bytes, chunk.size);
 }
 
 void* Workspace::take(std::size_t bytes) {
+  if (lent_ != nullptr) return lent_->allocate(bytes);
   bytes = round_up(bytes);
   for (const Chunk& chunk : chunks_) {
     const std::size_t begin = std::max(top_, chunk.begin);
@@ -58,6 +88,7 @@ void* Workspace::take(std::size_t bytes) {
 }
 
 void Workspace::release_to(std::size_t mark) {
+  if (lent_ != nullptr) return lent_->give_back_to(mark);
   top_ = mark;
   if (mark != 0 || chunks_.size() < 2) return;
   const std::size_t size = capacity_;

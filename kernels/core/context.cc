@@ -38,4 +38,14 @@ Context::Context(const ContextOptions& options, std::unique_ptr<DeviceRuntime> r
 
 Context::~Context() = default;
 
+Context::Loan::Loan(Context& context, LentMemory& memory)
+    : context_(context),
+      allocator_(std::exchange(context.allocator_, &memory)),
+      workspace_(std::exchange(context.workspace_, std::make_unique<Workspace>(memory))) {}
+
+Context::Loan::~Loan() {
+  context_.allocator_ = allocator_;
+  context_.workspace_ = std::move(workspace_);
+}
+
 }  // namespace psagen

@@ -49,6 +49,20 @@ class Context {
   Workspace& workspace() { return *workspace_; }       // scratch memory of device()
   Profiler& profiler() { return profiler_; }
 
+  // While it lives, allocator() and workspace() hand out what a caller lends.
+  class Loan {
+   public:
+    Loan(Context& context, LentMemory& memory);
+    ~Loan();
+    Loan(const Loan&) = delete;
+    Loan& operator=(const Loan&) = delete;
+
+   private:
+    Context& context_;
+    Allocator* allocator_;  // those of the context
+    std::unique_ptr<Workspace> workspace_;
+  };
+
  private:
   ContextOptions options_;
   std::unique_ptr<DeviceRuntime> runtime_;

@@ -59,6 +59,17 @@ class DeviceRuntime {
   virtual void wait(std::uint64_t ticket) = 0;
   // Waits for everything queued so far. Throws Error(kDevice) where any of it failed.
   virtual void synchronize() = 0;
+
+  // Where work is queued (a cudaStream_t; null is CUDA's default stream), and the current GPU of
+  // the calling thread.
+  struct Queue {
+    void* stream = nullptr;
+    int thread_device = 0;
+  };
+  // Lets what follows go to a stream of the caller. Returns what was in use, which is to be brought
+  // back once the caller's work is queued; until then only ops may be called, with lent memory
+  // (Context::Loan): the memory of allocator() stays ordered by the runtime's own stream.
+  virtual Queue exchange_queue(Queue queue) noexcept { return queue; }
 };
 
 }  // namespace psagen

@@ -226,6 +226,7 @@ void attention(Context& context, const AttentionArgs& args) {
   float* log2_weight = memory.take<float>(static_cast<std::size_t>(padded_keys));
   float* scratch =
       memory.take<float>(static_cast<std::size_t>(context.num_threads() * block_scratch(depth)));
+  if (memory.counts_only()) return;
   for (std::int64_t batch = 0; batch < batches; ++batch) {
     fill_log2_weights(args.key_log_weight, batch, args.k.dim(1), padded_keys, log2_weight);
     for (packed.first = 0; packed.first < heads; packed.first += group) {

@@ -90,6 +90,7 @@ bool CudaOps::do_pools_in_norm(DType rows, std::int64_t heads, std::int64_t head
 }
 
 void CudaOps::do_build_pyramid(const BuildPyramidArgs& args) {
+  if (context().workspace().counts_only()) return;
   cuda::pool_pyramid(runtime_.stream(), args);
 }
 

@@ -20,6 +20,11 @@ std::vector<fs::path> candidates() {
   std::error_code error;
   const fs::path folder = fs::read_symlink("/proc/self/exe", error).parent_path();
   std::vector<fs::path> paths = {folder / kModuleName, folder / "../lib" / kModuleName};
+  // Where this code is in a library of its own, the module lies beside that.
+  if (Dl_info self; dladdr(&kModuleName, &self) != 0) {
+    const fs::path beside = fs::path(self.dli_fname).parent_path();
+    if (beside.is_absolute() && beside != folder) paths.push_back(beside / kModuleName);
+  }
   // In a build tree programs lie in folders of their own, the module at its root.
   for (fs::path up = folder; up.has_relative_path(); up = up.parent_path())
     if (fs::exists(up / "CMakeCache.txt", error)) paths.push_back(up / kModuleName);

@@ -16,9 +16,10 @@ struct ModuleApi {
   // Throws Error(kDevice) where the driver or the GPU is missing or too old.
   DeviceRuntime* (*create)(const ContextOptions& options);
 };
-inline constexpr std::uint32_t kModuleVersion = 3;
+inline constexpr std::uint32_t kModuleVersion = 4;
 
-// Opens the module (from $PSAGEN_CUDA_MODULE, else beside the program or in its library folder) and
+// Opens the module (from $PSAGEN_CUDA_MODULE, else beside the program, in its library folder or
+// beside libpsagen.so) and
 // the GPU options.device names. Throws Error(kDevice) that says what is missing.
 std::unique_ptr<DeviceRuntime> open_runtime(const ContextOptions& options);
 

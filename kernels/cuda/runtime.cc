@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "kernels/cuda/cuda_check.h"
 #include "kernels/cuda/cuda_ops.h"
@@ -19,13 +20,12 @@ class StreamAllocator final : public Allocator {
  public:
   StreamAllocator(Device device, cudaStream_t stream) : device_(device), stream_(stream) {
     PSAGEN_CUDA(cudaDeviceGetDefaultMemPool(&pool_, device.index));
-    std::uint64_t keep = UINT64_MAX;
-    PSAGEN_CUDA(cudaMemPoolSetAttribute(pool_, cudaMemPoolAttrReleaseThreshold, &keep));
   }
 
   Device device() const override { return device_; }
 
   void* allocate(std::size_t bytes) override {
+    if (!keeps_) keep_memory();
     void* pointer = nullptr;
     cudaError_t status = cudaMallocAsync(&pointer, std::max<std::size_t>(bytes, 1), stream_);
     if (status == cudaErrorMemoryAllocation) {  // what is kept may be in pieces too small
@@ -54,9 +54,17 @@ class StreamAllocator final : public Allocator {
   }
 
  private:
+  // The pool is the whole process's: who lends all memory finds it as it was.
+  void keep_memory() {
+    std::uint64_t keep = UINT64_MAX;
+    PSAGEN_CUDA(cudaMemPoolSetAttribute(pool_, cudaMemPoolAttrReleaseThreshold, &keep));
+    keeps_ = true;
+  }
+
   Device device_;
   cudaStream_t stream_;
   cudaMemPool_t pool_ = nullptr;
+  bool keeps_ = false;
 };
 
 class PinnedAllocator final : public Allocator {
@@ -123,6 +131,7 @@ CudaRuntime::CudaRuntime(const ContextOptions& options)
 
 // Errors at the end of everything have nobody left to hear them.
 CudaRuntime::~CudaRuntime() {
+  cudaSetDevice(options_.device.index);
   cudaDeviceSynchronize();
   staging_.arrived = Tensor();
   for (int i = 0; i < Staging::kSlots; ++i) {
@@ -267,6 +276,16 @@ void CudaRuntime::wait(std::uint64_t ticket) {
 void CudaRuntime::synchronize() {
   PSAGEN_CUDA(cudaStreamSynchronize(copy_stream_));
   PSAGEN_CUDA(cudaStreamSynchronize(stream_));
+}
+
+// A GPU that has failed says so with the work that is queued next.
+DeviceRuntime::Queue CudaRuntime::exchange_queue(Queue queue) noexcept {
+  Queue before;
+  static_cast<void>(cudaGetDevice(&before.thread_device));
+  if (queue.thread_device != before.thread_device)
+    static_cast<void>(cudaSetDevice(queue.thread_device));
+  before.stream = std::exchange(stream_, static_cast<cudaStream_t>(queue.stream));
+  return before;
 }
 
 }  // namespace psagen::kernels::cuda

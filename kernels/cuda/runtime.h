@@ -36,6 +36,7 @@ class CudaRuntime final : public DeviceRuntime {
   std::uint64_t mark() override;
   void wait(std::uint64_t ticket) override;
   void synchronize() override;
+  Queue exchange_queue(Queue queue) noexcept override;
 
   cudaStream_t stream() const { return stream_; }
 
@@ -80,7 +81,7 @@ class CudaRuntime final : public DeviceRuntime {
 
   ContextOptions options_;
   cudaDeviceProp properties_{};
-  cudaStream_t stream_ = nullptr;
+  cudaStream_t stream_ = nullptr;       // the runtime's own, or a caller's for a while
   cudaStream_t side_stream_ = nullptr;  // Beside
   cudaStream_t copy_stream_ = nullptr;  // uploads and downloads beside the computation
   cublasLtHandle_t cublas_ = nullptr;

@@ -5,6 +5,7 @@
 
 #include "kernels/core/error.h"
 #include "kernels/psa/psa_args.h"
+#include "kernels/psa/pyramid_buffers.h"
 
 namespace psagen::kernels {
 
@@ -16,8 +17,24 @@ struct PyramidSparseAttention::Slot {
 };
 
 struct PyramidSparseAttention::Buffers {
-  Tensor keys, values, log2_weight, level_caps, queries;
-  Pyramid pyramid;
+  Buffers(Ops& ops, const Shape& heads, DType scored, DType summed, const PsaParams& params,
+          std::int64_t num_slots)
+      : pooled(ops, heads, scored, summed, params.key_block, params.similarity_cap),
+        pyramid(pooled.pyramid()),
+        slots(static_cast<std::size_t>(std::max<std::int64_t>(num_slots, 1))) {
+    Allocator& memory = ops.context().allocator();
+    const std::int64_t query_blocks = (heads[1] + params.query_block - 1) / params.query_block;
+    const Shape blocks = {heads[0], heads[2], query_blocks, pyramid.shape.key_blocks()};
+    for (Slot& slot : slots) {
+      slot.levels = Tensor(memory, DType::kU8, blocks);
+      slot.order = Tensor(memory, DType::kI32, {heads[0] * heads[2] * query_blocks});
+      if (num_slots > 0) slot.nominal_density = Tensor(memory, DType::kF32, {heads[0], heads[2]});
+    }
+  }
+
+  PyramidBuffers pooled;
+  Pyramid pyramid;  // views of it
+  Tensor queries;   // pooled, where that is done in their norm
   std::vector<Slot> slots;
   std::size_t last_slot = 0;
 };
@@ -26,39 +43,26 @@ PyramidSparseAttention::PyramidSparseAttention(Ops& ops, std::int64_t batch,
                                                std::int64_t num_tokens, std::int64_t num_heads,
                                                std::int64_t head_dim, const PsaParams& params,
                                                std::int64_t num_slots)
-    : params_(params), buffers_(std::make_unique<Buffers>()) {
+    : params_(params) {
   validate(params);
-  Allocator& memory = ops.context().allocator();
-  const PyramidFormat format = ops.pyramid_format(ops.context().score_dtype());
-  Buffers& b = *buffers_;
-  b.pyramid.shape = {num_tokens, params.key_block, format.finest_level};
-  const std::int64_t rows = b.pyramid.shape.total_rows();
-  const std::int64_t key_blocks = b.pyramid.shape.key_blocks();
-  b.keys = Tensor(memory, format.dtype, {batch, num_heads, rows, head_dim});
-  b.values = Tensor(memory, ops.pyramid_format(ops.context().compute_dtype()).dtype,
-                    {batch, num_heads, rows, head_dim});
-  b.log2_weight = Tensor(memory, DType::kF32, {rows});
-  if (params.similarity_cap)
-    b.level_caps = Tensor(memory, DType::kU8, {batch, num_heads, key_blocks});
-  b.pyramid.keys = b.keys;
-  b.pyramid.values = b.values;
-  b.pyramid.log2_weight = b.log2_weight;
-  b.pyramid.level_caps = b.level_caps;
-  const std::int64_t query_blocks = (num_tokens + params.query_block - 1) / params.query_block;
-  b.slots.resize(static_cast<std::size_t>(std::max<std::int64_t>(num_slots, 1)));
-  for (Slot& slot : b.slots) {
-    slot.levels = Tensor(memory, DType::kU8, {batch, num_heads, query_blocks, key_blocks});
-    slot.order = Tensor(memory, DType::kI32, {batch * num_heads * query_blocks});
-    if (num_slots > 0) slot.nominal_density = Tensor(memory, DType::kF32, {batch, num_heads});
-  }
+  const DType scored = ops.context().score_dtype();
+  const Shape heads = {batch, num_tokens, num_heads, head_dim};
+  buffers_ = std::make_unique<Buffers>(ops, heads, scored, ops.context().compute_dtype(), params,
+                                       num_slots);
   // Caps need the keys once more; they are made with the pyramid.
   pools_in_norm_ =
-      !params.similarity_cap &&
-      ops.pools_in_norm(ops.context().score_dtype(), num_heads, head_dim, params.query_block);
+      !params.similarity_cap && ops.pools_in_norm(scored, num_heads, head_dim, params.query_block);
   if (pools_in_norm_ && params.estimator == ImportanceEstimator::kPooledLogSumExp)
-    b.queries =
-        Tensor(memory, ops.context().score_dtype(),
-               {batch, num_heads, query_blocks, params.query_block / kPooledQueries, head_dim});
+    buffers_->queries = Tensor(ops.context().allocator(), scored,
+                               {batch, num_heads, buffers_->slots[0].levels.view().dim(2),
+                                params.query_block / kPooledQueries, head_dim});
+}
+
+PyramidSparseAttention::PyramidSparseAttention(Ops& ops, const Shape& heads, DType scored,
+                                               DType summed, const PsaParams& params)
+    : params_(params) {
+  validate(params);
+  buffers_ = std::make_unique<Buffers>(ops, heads, scored, summed, params, 0);
 }
 
 PyramidSparseAttention::~PyramidSparseAttention() = default;
@@ -81,8 +85,8 @@ NormPool PyramidSparseAttention::key_pool(std::int64_t first_token) const {
   pool.first_token = first_token;
   pool.shape = buffers_->pyramid.shape;
   pool.num_tokens = pool.shape.num_tokens;
-  pool.keys = buffers_->keys;
-  pool.log2_weight = buffers_->log2_weight;
+  pool.keys = buffers_->pyramid.keys;
+  pool.log2_weight = buffers_->pyramid.log2_weight;
   return pool;
 }
 
@@ -113,6 +117,8 @@ void PyramidSparseAttention::forward(Ops& ops, ConstTensorView q, ConstTensorVie
   Buffers& b = *buffers_;
   PSAGEN_CHECK(selection.slot >= 0 && selection.slot < std::ssize(b.slots), ErrorCode::kInternal,
                "psa: slot ", selection.slot, " of ", b.slots.size());
+  PSAGEN_CHECK(!selection.pooled || pools_in_norm_, ErrorCode::kInternal,
+               "psa: queries and keys are not pooled in their norm here");
   b.last_slot = static_cast<std::size_t>(selection.slot);
   Slot& slot = b.slots[b.last_slot];
   PSAGEN_CHECK(!selection.reuse || slot.is_chosen, ErrorCode::kInternal, "psa: slot ",
@@ -128,7 +134,8 @@ void PyramidSparseAttention::forward(Ops& ops, ConstTensorView q, ConstTensorVie
   if (!selection.reuse)
     select(ops, q, k, scale, selection, beside ? &pyramid : nullptr, slot,
            kept ? kept : density.nominal);
-  if (kept && density.nominal) ops.copy(kept, density.nominal);
+  if (kept && density.nominal && !ops.context().workspace().counts_only())
+    ops.copy(kept, density.nominal);
   // each query block attends to its key blocks, each at its level
   ops.sparse_attention({.q = q,
                         .k = k,

@@ -37,6 +37,10 @@ class PyramidSparseAttention {
   PyramidSparseAttention(Ops& ops, std::int64_t batch, std::int64_t num_tokens,
                          std::int64_t num_heads, std::int64_t head_dim, const PsaParams& params,
                          std::int64_t num_slots = 0);
+  // The same for q and k of type `scored`, v and out of type `summed`, normed elsewhere: it keeps
+  // no levels and does not pool in the norm. heads: [B, L, N, D].
+  PyramidSparseAttention(Ops& ops, const Shape& heads, DType scored, DType summed,
+                         const PsaParams& params);
   ~PyramidSparseAttention();
 
   // Where the back end can pool queries and keys while it norms them: what to give to
@@ -51,7 +55,8 @@ class PyramidSparseAttention {
                const PsaSelection& selection, TensorView out, TensorView lse = {},
                const PsaDensity& density = {});
 
-  // Of the last forward: [B, N, query blocks, key blocks] U8 in {0, 1, 2, 4, 8}.
+  // What the last forward chose or reused: [B, N, query blocks, key blocks] U8, tokens a row, 0
+  // skipped.
   ConstTensorView levels() const;
 
  private:

@@ -5,6 +5,7 @@ include(CMakePackageConfigHelpers)
 
 target_sources(psagen_kernels PUBLIC FILE_SET HEADERS BASE_DIRS ${PROJECT_SOURCE_DIR} FILES
   kernels/backend.h
+  kernels/c_api/psagen.h
   kernels/core/allocator.h
   kernels/core/context.h
   kernels/core/device.h

@@ -158,13 +158,17 @@ class BlockSelector {
         blocks_per_task_(std::max<std::int64_t>(1, kTaskLanes / lanes_per_block_)) {
     for (int i = 0; i < context.num_threads(); ++i)
       scratch_.emplace_back(memory, shape_.key_blocks(), depth_);
-    if (sampled_)
-      sample_keys(context, memory);
-    else if (!uniform())
-      average_keys(context, memory);
+    const std::int64_t rows = sampled_    ? shape_.key_blocks() * sampled_per_block()
+                              : uniform() ? 0
+                                          : 1;
+    keys_ = memory.take<float>(static_cast<std::size_t>(args.q.dim(0) * heads_ * rows * depth_));
   }
 
   void run(Context& context) {
+    if (sampled_)
+      sample_keys(context);
+    else if (!uniform())
+      average_keys(context);
     const std::int64_t tasks = (args_.levels.dim(2) + blocks_per_task_ - 1) / blocks_per_task_;
     parallel_for(context, args_.q.dim(0) * heads_ * tasks, 1, [&](std::int64_t task, std::int64_t) {
       select(task / tasks, task % tasks * blocks_per_task_,
@@ -180,19 +184,17 @@ class BlockSelector {
            head % heads_ * x.stride(2);
   }
 
-  void average_keys(Context& context, Workspace::Scope& memory) {
-    const std::int64_t all_heads = args_.q.dim(0) * heads_;
-    keys_ = memory.take<float>(static_cast<std::size_t>(all_heads * depth_));
-    parallel_for(context, all_heads, 1, [&](std::int64_t head, std::int64_t) {
+  std::int64_t sampled_per_block() const { return shape_.key_block / 4; }
+
+  void average_keys(Context& context) {
+    parallel_for(context, args_.q.dim(0) * heads_, 1, [&](std::int64_t head, std::int64_t) {
       mean_key(HeadPyramid(args_.pyramid, head / heads_, head % heads_), keys_ + head * depth_);
     });
   }
 
-  void sample_keys(Context& context, Workspace::Scope& memory) {
+  void sample_keys(Context& context) {
     const std::int64_t all_heads = args_.q.dim(0) * heads_;
-    const std::int64_t per_block = shape_.key_block / 4;
-    keys_ = memory.take<float>(
-        static_cast<std::size_t>(all_heads * shape_.key_blocks() * per_block * depth_));
+    const std::int64_t per_block = sampled_per_block();
     for (std::int64_t head = 0; head < all_heads; ++head) {
       query_positions_.push_back(
           sampled_positions(args_.params.seed, SampledSide::kQuery, head, query_block_));
@@ -218,7 +220,7 @@ class BlockSelector {
     keys.num_blocks = shape_.key_blocks();
     keys.depth = depth_;
     if (sampled_) {
-      keys.keys_per_block = shape_.key_block / 4;
+      keys.keys_per_block = sampled_per_block();
       keys.keys = keys_ + head * keys.num_blocks * keys.keys_per_block * depth_;
     } else {
       const HeadPyramid pyramid(args_.pyramid, head / heads_, head % heads_);
@@ -301,14 +303,16 @@ class BlockSelector {
 
 void select_by_importance(Context& context, const SelectBlocksArgs& args) {
   Workspace::Scope memory(context.workspace());
-  BlockSelector(context, args, memory).run(context);
+  BlockSelector selector(context, args, memory);
+  const std::size_t rows = static_cast<std::size_t>(args.order ? args.order.num_elements() : 0);
+  std::int64_t* const row_lengths = memory.take<std::int64_t>(rows);
+  if (memory.counts_only()) return;
+  selector.run(context);
   const std::span<const std::uint8_t> levels(args.levels.data<std::uint8_t>(),
                                              args.levels.num_bytes());
-  if (args.order) {
-    const std::size_t rows = static_cast<std::size_t>(args.order.num_elements());
-    longest_first(levels, args.pyramid.shape, args.levels.dim(2),
-                  {memory.take<std::int64_t>(rows), rows}, {args.order.data<std::int32_t>(), rows});
-  }
+  if (args.order)
+    longest_first(levels, args.pyramid.shape, args.levels.dim(2), {row_lengths, rows},
+                  {args.order.data<std::int32_t>(), rows});
   if (args.nominal_density) {
     float* density = args.nominal_density.data<float>();
     const std::size_t heads = static_cast<std::size_t>(args.nominal_density.num_elements());

@@ -191,6 +191,7 @@ void pool_pyramid(Context& context, const BuildPyramidArgs& args) {
   const std::int64_t scratch_size = shape.key_block / 2 * depth;
   Workspace::Scope scratch(context.workspace());
   float* sums = scratch.take<float>(static_cast<std::size_t>(context.num_threads() * scratch_size));
+  if (scratch.counts_only()) return;
   write_log2_weight(shape, args.pyramid.log2_weight.data<float>());
   const float* k = args.k.data<float>();
   const float* v = args.v.data<float>();

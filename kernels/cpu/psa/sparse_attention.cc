@@ -199,14 +199,11 @@ void attend_sparse(Context& context, const SparseAttentionArgs& args) {
   for (int i = 0; i < context.num_threads(); ++i)
     scratch.emplace_back(memory, args.query_block, args.q.dim(3), key_blocks);
   std::int64_t* columns = memory.take<std::int64_t>(num_rows);
-  const std::int32_t* order = nullptr;
-  if (args.order) {
-    order = args.order.data<std::int32_t>();
-  } else {
-    std::int32_t* own = memory.take<std::int32_t>(num_rows);
+  std::int32_t* const own = args.order ? nullptr : memory.take<std::int32_t>(num_rows);
+  if (memory.counts_only()) return;
+  if (own != nullptr)
     longest_first(levels, shape, query_blocks, {columns, num_rows}, {own, num_rows});
-    order = own;
-  }
+  const std::int32_t* const order = own != nullptr ? own : args.order.data<std::int32_t>();
 
   parallel_for(
       context, static_cast<std::int64_t>(num_rows), 1, [&](std::int64_t task, std::int64_t) {

@@ -62,9 +62,17 @@ FusedProblem fused_problem(const AttentionArgs& args) {
 void dense_attention(CudaRuntime& runtime, Workspace& workspace, LinearPlans& plans,
                      const AttentionArgs& args) {
   if (args.out.num_elements() == 0) return;
-  if (!fused_attention_takes(args)) return product_attention(runtime, workspace, plans, args);
+  const bool is_fused = fused_attention_takes(args);
+  // Products choose their algorithms by measurement, for which they allocate and wait.
+  PSAGEN_CHECK(
+      is_fused || !workspace.is_lent(), ErrorCode::kUnsupported, "attention: q is ",
+      dtype_name(args.q.dtype()), " and v ", dtype_name(args.v.dtype()), " with a head dim of ",
+      args.q.dim(3),
+      ", which the GPU's fused kernels do not take; they want F16 or BF16 (v BF16 where q is),"
+      " a head dim of 64 or 128 and rows on multiples of 16 bytes");
+  if (!is_fused) return product_attention(runtime, workspace, plans, args);
   if (runtime.use_hopper_kernels()) return hopper_attention(runtime, workspace, args);
-  portable_attention(runtime, args);
+  if (!workspace.counts_only()) portable_attention(runtime, args);
 }
 
 }  // namespace psagen::kernels::cuda

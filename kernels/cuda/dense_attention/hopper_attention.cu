@@ -39,12 +39,14 @@ void launch_of_types(CudaRuntime& runtime, const HopperParams& params, std::int6
 
 void hopper_attention(CudaRuntime& runtime, Workspace& workspace, const AttentionArgs& args) {
   Workspace::Scope scope(workspace);
+  int* const next_job = scope.take<int>(1);
+  if (scope.counts_only()) return;
   HopperParams params{.q = head_boxes(args.q, kFusedQueries),
                       .k = head_boxes(args.k, 128),
                       .v = head_boxes(args.v, 128),
                       .out = head_boxes(args.out, 16),
                       .problem = fused_problem(args),
-                      .next_job = scope.take<int>(1)};
+                      .next_job = next_job};
   PSAGEN_CUDA(cudaMemsetAsync(params.next_job, 0, sizeof(int), runtime.stream()));
   for_fused_types(args, [&]<typename S, typename T>(S, T) {
     launch_of_types<S, T>(runtime, params, args.q.dim(3));

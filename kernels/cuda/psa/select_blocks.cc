@@ -60,7 +60,7 @@ class Scorer {
     void* const means =
         memory.take<std::byte>(static_cast<std::size_t>(values) * dtype_size(queries_.dtype));
     queries_.means = means;
-    pool_queries(runtime, shape, args.q, args.scale, queries_, means);
+    if (!memory.counts_only()) pool_queries(runtime, shape, args.q, args.scale, queries_, means);
   }
 
   void score(const ScoreRows& rows) const {
@@ -92,7 +92,7 @@ void select_blocks(CudaRuntime& runtime, Workspace& workspace, const SelectBlock
   const std::int64_t head_bytes = head_scores * static_cast<std::int64_t>(sizeof(float));
   // Pooling waits for memory, scoring for the matrix units.
   std::optional<CudaRuntime::Beside> beside;
-  if (args.pyramid_beside != nullptr) {
+  if (args.pyramid_beside != nullptr && !workspace.counts_only()) {
     beside.emplace(runtime);
     pool_pyramid(beside->stream(), *args.pyramid_beside);
   }
@@ -106,6 +106,7 @@ void select_blocks(CudaRuntime& runtime, Workspace& workspace, const SelectBlock
   if (args.params.similarity_cap) out.level_caps = args.pyramid.level_caps.data<std::uint8_t>();
   out.levels = args.levels.data<std::uint8_t>();
   out.work = memory.take<RowWork>(static_cast<std::size_t>(shape.all_heads * head_rows));
+  if (memory.counts_only()) return;
   for (int head = 0; head < shape.all_heads; head += group) {
     ScoreRows rows{scratch, head, std::min(group, shape.all_heads - head)};
     if (args.importance) rows.scores = args.importance.data<float>() + head * head_scores;

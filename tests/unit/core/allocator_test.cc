@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <vector>
 
 #include "kernels/core/error.h"
+#include "kernels/core/tensor.h"
 
 namespace psagen {
 namespace {
@@ -43,6 +45,30 @@ TEST(CpuAllocatorTest, TooMuchSaysHowMuch) {
     EXPECT_NE(error.message().find("1152921504606846976"), std::string::npos) << error.message();
   }
   EXPECT_EQ(allocator.bytes_in_use(), 0u);
+}
+
+TEST(LentMemoryTest, WhatIsCountedIsEnoughWhereverItBegins) {
+  const auto take = [](LentMemory& memory) {
+    const Tensor kept(memory, DType::kF32, {65});
+    Workspace workspace(memory);
+    {
+      Workspace::Scope first(workspace);
+      EXPECT_EQ(first.counts_only(), memory.counts_only());
+      first.take<std::byte>(1000);
+    }
+    Workspace::Scope second(workspace);
+    return second.take<std::byte>(10) - kept.view().bytes();
+  };
+  LentMemory counted(Device{});
+  EXPECT_EQ(counted.wanted_bytes(), 0u);
+  EXPECT_EQ(take(counted), 512);
+  EXPECT_EQ(counted.wanted_bytes(), 512u + 1024u + 255u);
+
+  std::vector<std::byte> bytes(counted.wanted_bytes() + 7);
+  LentMemory memory(Device{}, bytes.data() + 7, counted.wanted_bytes());
+  EXPECT_EQ(take(memory), 512);
+  LentMemory aligned(Device{}, memory.allocate(0), 511);
+  EXPECT_THROW(take(aligned), Error);
 }
 
 class WorkspaceTest : public testing::Test {

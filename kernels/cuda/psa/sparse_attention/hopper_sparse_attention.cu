@@ -51,6 +51,8 @@ void hopper_sparse_attention(CudaRuntime& runtime, Workspace& workspace,
                              const SparseAttentionArgs& args) {
   Workspace::Scope scope(workspace);
   HopperSparseParams params;
+  params.next_job = scope.take<int>(1);
+  if (scope.counts_only()) return;
   params.q = head_boxes(args.q, kFusedQueries);
   params.out = head_boxes(args.out, 16);
   block_boxes(args.k, args.pyramid.keys, args.pyramid.shape.key_block, params.k);
@@ -58,7 +60,6 @@ void hopper_sparse_attention(CudaRuntime& runtime, Workspace& workspace,
   params.problem = fused_problem(without_levels(args));
   params.blocks = block_levels(args);
   params.inverse_scale_log2 = 1.0f / params.problem.scale_log2;
-  params.next_job = scope.take<int>(1);
   PSAGEN_CUDA(cudaMemsetAsync(params.next_job, 0, sizeof(int), runtime.stream()));
   for_fused_types(without_levels(args), [&]<typename S, typename T>(S, T) {
     launch_of_types<S, T>(runtime, params, args.q.dim(3));

@@ -46,17 +46,21 @@ BlockLevels block_levels(const SparseAttentionArgs& args) {
 
 void sparse_attention(CudaRuntime& runtime, Workspace& workspace, const SparseAttentionArgs& args) {
   if (args.out.num_elements() == 0) return;
+  const bool is_tiled = tiled_kernels_take(args);
+  const bool for_hopper = is_tiled && runtime.use_hopper_kernels();
+  if (workspace.counts_only() && !for_hopper) return;  // the others take none
   int tile_columns = kNoTiles;
-  if (!tiled_kernels_take(args)) {
+  if (!is_tiled) {
     row_sparse_attention(runtime, args);
-  } else if (runtime.use_hopper_kernels()) {
+  } else if (for_hopper) {
     hopper_sparse_attention(runtime, workspace, args);
     tile_columns = kHopperTileColumns;
   } else {
     portable_sparse_attention(runtime, args);
     tile_columns = kPortableTileColumns;
   }
-  if (args.executed_density) executed_density(runtime, args, tile_columns);
+  if (args.executed_density && !workspace.counts_only())
+    executed_density(runtime, args, tile_columns);
 }
 
 }  // namespace psagen::kernels::cuda
