@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import subprocess
+import tempfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -127,7 +128,8 @@ def main():
     parser.add_argument("--program", required=True)
     parser.add_argument("--model", required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--scratch", type=Path, default=Path("/tmp/attention-quality"))
+    parser.add_argument("--scratch", type=Path,
+                        default=Path(tempfile.gettempdir()) / "attention-quality")
     parser.add_argument("--prompts", type=int, default=32)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--dtype", default="f32")
