@@ -20,7 +20,7 @@ import moving_shapes
 import train_dit
 import train_vae
 
-DEFAULTS = dict(width=256, height=256, num_frames=33, fps=16.0, num_steps=20, guidance_scale=4.0,
+DEFAULTS = dict(width=256, height=256, num_frames=33, fps=16.0, num_steps=20, guidance_scale=3.5,
                 shift=8.0, negative_prompt="", max_text_tokens=512)
 
 

@@ -199,7 +199,7 @@ def make_loss(model, mean, std, frames, size, device, block):
 
 
 @torch.no_grad()
-def sample(model, captions, prompts, mean, std, frames, size, device, steps=20, guidance=4.0,
+def sample(model, captions, prompts, mean, std, frames, size, device, steps=20, guidance=3.5,
            seed=0):
     """Euler on the shifted schedule; latents ready for the decoder."""
     rope = rope_tables(frames, size // 2, size // 2, TRANSFORMER["attention_head_dim"], device)

@@ -29,7 +29,7 @@ constexpr int kWarps = kThreads / 32;
 constexpr int kMeansOfWarp = 32;
 constexpr int kMeansOfBlock = kWarps * kMeansOfWarp;
 constexpr int kStages = 3;
-constexpr int kTilesOfChunk = 8;
+constexpr int kTilesOfChunk = 16;
 constexpr int kMatrices = kTileRows / block_scores::kMatrixColumns;
 
 struct ScoreParams {

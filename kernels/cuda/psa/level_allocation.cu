@@ -1,19 +1,18 @@
 // A row of scores to a row of levels: softmax, and the rule of kernels/psa/allocation_rule.h, which
 // the CPU follows too. Given the same importance both choose the same levels, bit for bit:
 //
-// - A radix sort that is stable and descending has equal weights in the order of their blocks.
+// - A sort that is stable and descending has equal weights in the order of their blocks.
 // - The running sum of the threshold rule is taken by one warp in the order of the host's, whose
 //   rounding it thereby repeats: every lane adds all 32 weights of a turn one after the other. Two
 //   passes, since what is compared is the sum's share of the whole.
 //
-// One block of threads a row, the weights in registers from the scores to the levels. Bytes of a
-// row of K key blocks: 4 K read, K written, 4 K more where the importance is wanted.
-#include <cub/block/block_radix_sort.cuh>
-
+// A block of threads or a warp a row (row_teams.cuh), the weights in registers from the scores to
+// the levels. Bytes of a row of K key blocks: 4 K read, K written, 4 K more where the importance is
+// wanted.
 #include "kernels/cuda/cuda_check.h"
 #include "kernels/cuda/device/online_softmax.cuh"
-#include "kernels/cuda/device/reduce.cuh"
 #include "kernels/cuda/psa/level_allocation.h"
+#include "kernels/cuda/psa/row_teams.cuh"
 #include "kernels/psa/allocation_rule.h"
 
 namespace psagen::kernels::cuda {
@@ -24,7 +23,7 @@ struct AllocationParams {
   LevelEnds quota_ends;  // the same for every row
   float* scores;         // of the first row
   bool keep_importance;
-  std::int64_t first_row;
+  std::int64_t first_row, rows;
   const std::uint8_t* level_caps;
   std::uint8_t* levels;  // of row 0
   RowWork* work;
@@ -37,52 +36,28 @@ struct AllocationParams {
   }
 };
 
-template <int kThreads>
-__device__ inline float block_max(float value, float* scratch) {
-  value = warp_max(value);
-  if (threadIdx.x % 32 == 0) scratch[threadIdx.x / 32] = value;
-  __syncthreads();
-  float max = scratch[0];
-#pragma unroll
-  for (int i = 1; i < kThreads / 32; ++i) max = fmaxf(max, scratch[i]);
-  __syncthreads();
-  return max;
-}
-
-// The order of the sum is fixed.
-template <int kThreads, typename T>
-__device__ inline T ordered_block_sum(T value, T* scratch) {
-#pragma unroll
-  for (int step = 16; step > 0; step /= 2) value += __shfl_xor_sync(0xffffffffu, value, step);
-  if (threadIdx.x % 32 == 0) scratch[threadIdx.x / 32] = value;
-  __syncthreads();
-  T sum = scratch[0];
-#pragma unroll
-  for (int i = 1; i < kThreads / 32; ++i) sum += scratch[i];
-  __syncthreads();
-  return sum;
-}
-
 // Softmax of the row in powers of two. Thread t has blocks [t kItems, (t + 1) kItems), zeros past
 // the last one.
-template <int kThreads, int kItems>
-__device__ inline void importance_of(const AllocationParams& p, float* row, float* max_scratch,
-                                     double* sum_scratch, float (&importance)[kItems]) {
-  const int first = static_cast<int>(threadIdx.x) * kItems;
+template <typename Team>
+__device__ inline void importance_of(const AllocationParams& p, float* row,
+                                     typename Team::Shared& shared,
+                                     float (&importance)[Team::kItems]) {
+  constexpr int kItems = Team::kItems;
+  const int first = Team::index() * kItems;
   float max = minus_infinity();
 #pragma unroll
   for (int i = 0; i < kItems; ++i) {
     importance[i] = first + i < p.key_blocks ? row[first + i] : minus_infinity();
     max = fmaxf(max, importance[i]);
   }
-  max = block_max<kThreads>(max, max_scratch);
+  max = Team::max(max, shared);
   double sum = 0.0;
 #pragma unroll
   for (int i = 0; i < kItems; ++i) {
     importance[i] = first + i < p.key_blocks ? exp2f(importance[i] - max) : 0.0f;
     sum += importance[i];
   }
-  sum = ordered_block_sum<kThreads>(sum, sum_scratch);
+  sum = Team::sum(sum, shared);
 #pragma unroll
   for (int i = 0; i < kItems; ++i) {
     importance[i] = static_cast<float>(importance[i] / sum);
@@ -132,31 +107,32 @@ __device__ inline LevelEnds threshold_ends_of(const float* weights, int blocks,
   return allocation::threshold_ends(within, blocks, params);
 }
 
-template <int kThreads, int kItems>
-__global__ void __launch_bounds__(kThreads) allocation_kernel(const AllocationParams p) {
+template <typename Team>
+__global__ void __launch_bounds__(Team::kThreads* Team::kRowsOfBlock)
+    allocation_kernel(const AllocationParams p) {
+  constexpr int kThreads = Team::kThreads, kItems = Team::kItems;
   constexpr int kCapacity = kThreads * kItems;
-  using Sort = cub::BlockRadixSort<std::uint32_t, kThreads, kItems, std::uint16_t>;
   union Shared {
-    typename Sort::TempStorage sort;
+    typename Team::Shared team;
     float sorted[kCapacity];  // weights
     std::uint8_t levels[kCapacity];
   };
-  __shared__ Shared shared;
-  __shared__ float float_scratch[kThreads / 32];
-  __shared__ double double_scratch[kThreads / 32];
-  __shared__ std::int32_t int_scratch[kThreads / 32];
-  __shared__ LevelEnds ends;
+  __shared__ Shared shared_of_rows[Team::kRowsOfBlock];
+  __shared__ LevelEnds ends_of_rows[Team::kRowsOfBlock];
+  Shared& shared = shared_of_rows[Team::row()];
+  LevelEnds& ends = ends_of_rows[Team::row()];
 
-  const std::int64_t row = p.first_row + blockIdx.x;
-  const int first = static_cast<int>(threadIdx.x) * kItems;
+  const std::int64_t index =
+      static_cast<std::int64_t>(blockIdx.x) * Team::kRowsOfBlock + Team::row();
+  if (index >= p.rows) return;
+  const std::int64_t row = p.first_row + index;
+  const int first = Team::index() * kItems;
   float importance[kItems];
-  importance_of<kThreads, kItems>(p,
-                                  p.scores + static_cast<std::int64_t>(blockIdx.x) * p.key_blocks,
-                                  float_scratch, double_scratch, importance);
+  importance_of<Team>(p, p.scores + index * p.key_blocks, shared.team, importance);
   bool infinite = false;
 #pragma unroll
   for (int i = 0; i < kItems; ++i) infinite = infinite || allocation::is_infinite(importance[i]);
-  infinite = __syncthreads_or(infinite);
+  infinite = Team::any(infinite);
   std::uint32_t keys[kItems];
   std::uint16_t blocks[kItems];
 #pragma unroll
@@ -164,23 +140,21 @@ __global__ void __launch_bounds__(kThreads) allocation_kernel(const AllocationPa
     keys[i] = allocation::sort_key(allocation::weight_of(importance[i], infinite));
     blocks[i] = static_cast<std::uint16_t>(first + i);
   }
-  // Thread t then has positions [t kItems, (t + 1) kItems). No weight is negative: 31 bits. What
-  // is past the last block has weight 0 and comes after every block.
-  Sort(shared.sort).SortDescending(keys, blocks, 0, 31);
-  __syncthreads();
+  // Thread t then has positions [t kItems, (t + 1) kItems).
+  Team::sort(keys, blocks, shared.team);
 
   if (p.params.selection == LevelSelection::kThreshold) {
 #pragma unroll
     for (int i = 0; i < kItems; ++i) shared.sorted[first + i] = __uint_as_float(keys[i]);
-    __syncthreads();
-    if (threadIdx.x < 32) {
+    Team::sync();
+    if (Team::index() < 32) {
       const LevelEnds found = threshold_ends_of(shared.sorted, p.key_blocks, p.params);
-      if (threadIdx.x == 0) ends = found;
+      if (Team::index() == 0) ends = found;
     }
-  } else if (threadIdx.x == 0) {
+  } else if (Team::index() == 0) {
     ends = p.quota_ends;
   }
-  __syncthreads();
+  Team::sync();
 
   std::int32_t columns = 0, eighths = 0;
   const std::uint8_t* const caps =
@@ -196,35 +170,38 @@ __global__ void __launch_bounds__(kThreads) allocation_kernel(const AllocationPa
     columns += p.block_rows(block, level);
     eighths += 8 / level;
   }
-  columns = ordered_block_sum<kThreads>(columns, int_scratch);
-  eighths = ordered_block_sum<kThreads>(eighths, int_scratch);  // whose barriers end the writes
-  if (threadIdx.x == 0) p.work[row] = {columns, eighths};
+  Team::sync();
   std::uint8_t* const levels = p.levels + row * p.key_blocks;
   if (p.key_blocks % 4 == 0) {
-    for (int i = static_cast<int>(threadIdx.x); i < p.key_blocks / 4; i += kThreads)
+    for (int i = Team::index(); i < p.key_blocks / 4; i += kThreads)
       reinterpret_cast<std::uint32_t*>(levels)[i] =
           reinterpret_cast<const std::uint32_t*>(shared.levels)[i];
   } else {
-    for (int i = static_cast<int>(threadIdx.x); i < p.key_blocks; i += kThreads)
-      levels[i] = shared.levels[i];
+    for (int i = Team::index(); i < p.key_blocks; i += kThreads) levels[i] = shared.levels[i];
   }
+  Team::sync();  // the sums take the memory of the levels
+  columns = Team::sum(columns, shared.team);
+  eighths = Team::sum(eighths, shared.team);
+  if (Team::index() == 0) p.work[row] = {columns, eighths};
 }
 
-template <int kThreads, int kItems>
-void launch(CudaRuntime& runtime, const AllocationParams& p, std::int64_t rows) {
-  allocation_kernel<kThreads, kItems>
-      <<<static_cast<unsigned>(rows), kThreads, 0, runtime.stream()>>>(p);
+template <typename Team>
+void launch(CudaRuntime& runtime, const AllocationParams& p) {
+  const std::int64_t blocks = (p.rows + Team::kRowsOfBlock - 1) / Team::kRowsOfBlock;
+  allocation_kernel<Team>
+      <<<static_cast<unsigned>(blocks), Team::kThreads * Team::kRowsOfBlock, 0, runtime.stream()>>>(
+          p);
   PSAGEN_CUDA(cudaGetLastError());
 }
 
-void launch_rows(CudaRuntime& runtime, const AllocationParams& p, std::int64_t count) {
+void launch_rows(CudaRuntime& runtime, const AllocationParams& p) {
   // Rows of the published models: 32,760 tokens are 256, 512 or 1,024 key blocks, 75,600 are 591,
   // 1,182 or 2,363.
-  if (p.key_blocks <= 256) return launch<64, 4>(runtime, p, count);
-  if (p.key_blocks <= 640) return launch<128, 5>(runtime, p, count);
-  if (p.key_blocks <= 1280) return launch<128, 10>(runtime, p, count);
-  if (p.key_blocks <= 2560) return launch<256, 10>(runtime, p, count);
-  launch<512, 16>(runtime, p, count);
+  if (p.key_blocks <= 256) return launch<WarpTeam<8>>(runtime, p);
+  if (p.key_blocks <= 640) return launch<BlockTeam<128, 5>>(runtime, p);
+  if (p.key_blocks <= 1280) return launch<BlockTeam<128, 10>>(runtime, p);
+  if (p.key_blocks <= 2560) return launch<BlockTeam<256, 10>>(runtime, p);
+  launch<BlockTeam<512, 16>>(runtime, p);
   static_assert(512 * 16 == kMostSortedBlocks);
 }
 
@@ -251,7 +228,8 @@ void allocate_levels(CudaRuntime& runtime, const SelectionShape& shape, const Ps
     p.first_row = static_cast<std::int64_t>(head) * shape.query_blocks;
     p.scores = rows.scores + static_cast<std::int64_t>(head - rows.first_head) *
                                  shape.query_blocks * shape.key_blocks;
-    launch_rows(runtime, p, static_cast<std::int64_t>(next - head) * shape.query_blocks);
+    p.rows = static_cast<std::int64_t>(next - head) * shape.query_blocks;
+    launch_rows(runtime, p);
   }
 }
 

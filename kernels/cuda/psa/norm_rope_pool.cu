@@ -31,14 +31,14 @@ struct Width {
   static constexpr int kBlocks = kBlocks_;
   static constexpr int kMost = kThreads * kChunks * kColumns;
 };
-using Narrow = Width<192, 2, 4>;  // 1,536: six warps
+using Narrow = Width<192, 2, 3>;  // 1,536: six warps
 using Wide = Width<640, 2, 1>;    // 5,120: twenty
 
 struct NormRopePoolParams {
-  ConstReals x;
+  const float* x;
   RowShape x_rows;
   ConstReals gamma;
-  float eps;
+  float inverse_width, eps;
   const float* rope_cos;  // [L, D / 2]
   const float* rope_sin;
   int rows, width, depth, heads;
@@ -90,46 +90,37 @@ __device__ inline void sum_rows(float (&values)[kTokens], float (&scratch)[kMaxW
   }
 }
 
+// Absent rows and chunks are zeros.
 template <int kChunks>
 __device__ inline void load_rows(const NormRopePoolParams& p, int batch, int first,
                                  Rows<kChunks>& rows) {
-  for_real_type(p.x.dtype, [&](auto type) {
-    using X = decltype(type);
-    const X* const x = static_cast<const X*>(p.x.data);
-    Pack<X, kColumns> packs[kTokens][kChunks];
 #pragma unroll
-    for (int t = 0; t < kTokens; ++t)
+  for (int t = 0; t < kTokens; ++t)
 #pragma unroll
-      for (int c = 0; c < kChunks; ++c) {
-        const int column = (static_cast<int>(threadIdx.x) + c * static_cast<int>(blockDim.x)) * 4;
-        packs[t][c] = {};
-        if (first + t < p.rows && column < p.width)
-          packs[t][c] =
-              load_chunk_once<true, X, kColumns>(x + p.x_rows.offset(batch, first + t) + column);
-      }
+    for (int c = 0; c < kChunks; ++c) {
+      const int column =
+          (static_cast<int>(threadIdx.x) + c * static_cast<int>(blockDim.x)) * kColumns;
+      Pack<float, kColumns> pack = {};
+      if (first + t < p.rows && column < p.width)
+        pack = load_chunk_once<true, float, kColumns>(p.x + p.x_rows.offset(batch, first + t) +
+                                                      column);
 #pragma unroll
-    for (int t = 0; t < kTokens; ++t)
-#pragma unroll
-      for (int c = 0; c < kChunks; ++c)
-#pragma unroll
-        for (int i = 0; i < kColumns; ++i) rows[t][c][i] = widen(packs[t][c].values[i]);
-  });
+      for (int i = 0; i < kColumns; ++i) rows[t][c][i] = pack.values[i];
+    }
 }
 
 // Norm, rotation and the store of y; `rows` then hold what was stored, absent rows zeros.
 template <typename T, int kChunks>
 __device__ inline void turn_rows(const NormRopePoolParams& p, int batch, int first,
+                                 const float (&gamma)[kChunks][kColumns],
                                  const float (&squares)[kTokens], Rows<kChunks>& rows) {
   const int stride = static_cast<int>(blockDim.x) * kColumns;
   const int own = static_cast<int>(threadIdx.x) * kColumns;
-  float gamma[kChunks][kColumns];
-#pragma unroll
-  for (int c = 0; c < kChunks; ++c)
-    if (own + c * stride < p.width) load_reals<kColumns>(p.gamma, own + c * stride, gamma[c]);
 #pragma unroll
   for (int t = 0; t < kTokens; ++t) {
     if (first + t >= p.rows) continue;  // zeros from the load
-    const float factor = 1.0f / sqrtf(squares[t] / static_cast<float>(p.width) + p.eps);
+    // Every thread works it out for itself; exact to two units in the last place of float32.
+    const float factor = rsqrtf(fmaf(squares[t], p.inverse_width, p.eps));
     // All chunks of a thread turn alike: a head's width divides the distance between them.
     const std::int64_t angle =
         static_cast<std::int64_t>(first + t) * (p.depth / 2) + own % p.depth / 2;
@@ -214,12 +205,20 @@ __global__ void __launch_bounds__(W::kThreads, W::kBlocks)
   __shared__ __align__(16) float scratch[2][kMaxWarps][kTokens];
   const int batch = static_cast<int>(blockIdx.y);
   const int block_first = static_cast<int>(blockIdx.x) * kRows;
-  float sums[kChunks][kColumns] = {};
+  float sums[kChunks][kColumns] = {}, gamma[kChunks][kColumns] = {};
+#pragma unroll
+  for (int c = 0; c < kChunks; ++c)
+    if (has_chunk<kChunks>(p, c))
+      load_reals<kColumns>(
+          p.gamma, (static_cast<int>(threadIdx.x) + c * static_cast<int>(blockDim.x)) * kColumns,
+          gamma[c]);
+  // The next rows are on their way while these are worked on.
+  Rows<kChunks> rows, next;
+  load_rows<kChunks>(p, batch, block_first, rows);
 #pragma unroll 1
   for (int step = 0; step < kRows / kTokens; ++step) {
     const int first = block_first + step * kTokens;
-    Rows<kChunks> rows;
-    load_rows<kChunks>(p, batch, first, rows);
+    if (step + 1 < kRows / kTokens) load_rows<kChunks>(p, batch, first + kTokens, next);
     float squares[kTokens];
 #pragma unroll
     for (int t = 0; t < kTokens; ++t) {
@@ -230,7 +229,7 @@ __global__ void __launch_bounds__(W::kThreads, W::kBlocks)
         for (int i = 0; i < kColumns; ++i) squares[t] += rows[t][c][i] * rows[t][c][i];
     }
     sum_rows(squares, scratch[step % 2]);
-    turn_rows<T, kChunks>(p, batch, first, squares, rows);
+    turn_rows<T, kChunks>(p, batch, first, gamma, squares, rows);
     if constexpr (kKeys) {
       pool_keys<T, kChunks>(p, batch, first, rows, sums);
     } else {
@@ -241,6 +240,12 @@ __global__ void __launch_bounds__(W::kThreads, W::kBlocks)
 #pragma unroll
           for (int i = 0; i < kColumns; ++i) sums[c][i] += rows[t][c][i];
     }
+#pragma unroll
+    for (int t = 0; t < kTokens; ++t)
+#pragma unroll
+      for (int c = 0; c < kChunks; ++c)
+#pragma unroll
+        for (int i = 0; i < kColumns; ++i) rows[t][c][i] = next[t][c][i];
   }
   const int present = min(max(p.rows - block_first, 0), kRows);
   const std::int64_t token = p.first_token + block_first;
@@ -296,7 +301,9 @@ void norm_rope_pool(CudaRuntime& runtime, const RmsNormRopeArgs& args) {
   if (args.x.num_elements() == 0) return;
   const NormPool& pool = *args.pool;
   NormRopePoolParams p{};
-  p.x = reals(args.x);
+  PSAGEN_CHECK(args.x.dtype() == DType::kF32, ErrorCode::kUnsupported,
+               "rms_norm_rope: rows to be pooled are ", dtype_name(args.x.dtype()), ", wanted F32");
+  p.x = args.x.data<float>();
   p.x_rows = row_shape(args.x);
   p.gamma = reals(args.gamma);
   p.eps = static_cast<float>(args.eps);
@@ -304,6 +311,7 @@ void norm_rope_pool(CudaRuntime& runtime, const RmsNormRopeArgs& args) {
   p.rope_sin = args.rope_sin.data<float>();
   p.rows = as_int(args.x.dim(1));
   p.width = as_int(p.x_rows.width);
+  p.inverse_width = 1.0f / static_cast<float>(p.width);
   p.depth = as_int(args.y.dim(3));
   p.heads = as_int(args.y.dim(2));
   p.y = args.y.bytes();

@@ -5,12 +5,6 @@
 
 namespace psagen::kernels::cuda {
 
-// sum / count, as the CPU computes it: whole groups by multiplication.
-__device__ inline float mean_of(float sum, int count, int level) {
-  return count == level ? sum * (1.0f / static_cast<float>(level))
-                        : sum / static_cast<float>(count);
-}
-
 // Tokens that row `row` of a level averages, of `present` tokens from the level's first row on.
 __device__ inline int tokens_of_row(int row, int level, int present) {
   const int left = present - row * level;
@@ -22,12 +16,19 @@ __device__ inline float log2_weight_of(int count) {
   return count == 0 ? __int_as_float(0xff800000) : log2f(static_cast<float>(count));
 }
 
-// The mean of `count` tokens, zeros where there are none.
+// The mean of `count` tokens, as the CPU computes it: of whole groups by multiplication, zeros
+// where there are none. One branch for all of them: a division is many instructions.
 template <typename T, int N>
 __device__ inline void write_mean(const float (&sum)[N], int count, int level, T* to) {
   float row[N];
+  if (count == level) {
+    const float share = 1.0f / static_cast<float>(level);
 #pragma unroll
-  for (int i = 0; i < N; ++i) row[i] = count == 0 ? 0.0f : mean_of(sum[i], count, level);
+    for (int i = 0; i < N; ++i) row[i] = sum[i] * share;
+  } else {
+#pragma unroll
+    for (int i = 0; i < N; ++i) row[i] = count == 0 ? 0.0f : sum[i] / static_cast<float>(count);
+  }
   store_floats<N>(row, to);
 }
 

@@ -90,12 +90,6 @@ void select_blocks(CudaRuntime& runtime, Workspace& workspace, const SelectBlock
   const std::int64_t head_rows = shape.query_blocks;
   const std::int64_t head_scores = head_rows * shape.key_blocks;
   const std::int64_t head_bytes = head_scores * static_cast<std::int64_t>(sizeof(float));
-  // Pooling waits for memory, scoring for the matrix units.
-  std::optional<CudaRuntime::Beside> beside;
-  if (args.pyramid_beside != nullptr && !workspace.counts_only()) {
-    beside.emplace(runtime);
-    pool_pyramid(beside->stream(), *args.pyramid_beside);
-  }
   Workspace::Scope memory(workspace);
   const Scorer scorer(runtime, args, shape, memory);
   const int group =
@@ -107,10 +101,15 @@ void select_blocks(CudaRuntime& runtime, Workspace& workspace, const SelectBlock
   out.levels = args.levels.data<std::uint8_t>();
   out.work = memory.take<RowWork>(static_cast<std::size_t>(shape.all_heads * head_rows));
   if (memory.counts_only()) return;
+  std::optional<CudaRuntime::Beside> beside;
+  if (args.pyramid_beside != nullptr) beside.emplace(runtime);
   for (int head = 0; head < shape.all_heads; head += group) {
     ScoreRows rows{scratch, head, std::min(group, shape.all_heads - head)};
     if (args.importance) rows.scores = args.importance.data<float>() + head * head_scores;
     scorer.score(rows);
+    // Multiprocessors go to what was queued first: pooling, which waits for memory, fills what the
+    // scores leave and runs beside the small kernels that follow them.
+    if (beside && head == 0) pool_pyramid(beside->stream(), *args.pyramid_beside);
     allocate_levels(runtime, shape, args.params, rows, static_cast<bool>(args.importance), out);
   }
   order_rows(runtime, shape, out.work, args.order ? args.order.data<std::int32_t>() : nullptr,
