@@ -35,6 +35,11 @@ COUNTS = {
     36: {"psa": (26, 10, 8, 24), "block-sparse": (36, 0, 0, 0), "uniform": (1, 69, 2, 0)},
 }
 TARGETS = {7: 0.10, 11: 0.15, 14: 0.20, 22: 0.30, 36: 0.50}
+# Levels kept from other forwards: drawn at one density, with no error of one layer's output.
+REUSED = {"psa, levels shared by a step's forwards": {"reuse_across_guidance": True},
+          "psa, levels of every second step": {"reuse_steps": 2},
+          "psa, levels of every fourth step": {"reuse_steps": 4}}
+REUSED_BLOCKS = 11
 STEPS_AT = "5,10,15,19"
 SHEET_PROMPTS, SHEET_FRAMES = 6, 3
 
@@ -43,7 +48,10 @@ def write_presets(folder):
     """{(target density, method): attention} for the command line."""
     specs = {}
     for blocks, methods in COUNTS.items():
-        for method, counts in list(methods.items()) + [("psa, official estimator", methods["psa"])]:
+        methods = {**methods, "psa, official estimator": methods["psa"]}
+        if blocks == REUSED_BLOCKS:
+            methods.update({name: methods["psa"] for name in REUSED})
+        for method, counts in methods.items():
             assert sum(c / l for c, l in zip(counts, (1, 2, 4, 8))) == blocks, (blocks, method)
             estimator = {"uniform": "uniform", "psa, official estimator": "sampled"}.get(
                 method, "pooled_log_sum_exp")
@@ -55,8 +63,10 @@ def write_presets(folder):
                 "level_bounds": [float(b) / KEY_BLOCKS for b in np.cumsum(counts)],
                 "estimator": estimator,
                 "warmup_share": 0.25,
+                **REUSED.get(method, {}),
             }
-            path = folder / f"{method.replace(', ', '-').replace(' ', '-')}-{blocks}.json"
+            name = "".join(c if c.isalnum() else "-" for c in method)
+            path = folder / f"{name}-{blocks}.json"
             path.write_text(json.dumps(preset))
             kind = "block-sparse" if method == "block-sparse" else "psa"
             specs[(TARGETS[blocks], method)] = f"{kind}:{path}"
@@ -142,6 +152,7 @@ def main():
     args.out.mkdir(parents=True, exist_ok=True)
     args.scratch.mkdir(parents=True, exist_ok=True)
     specs = write_presets(args.scratch)
+    compared = {key: spec for key, spec in specs.items() if key[1] not in REUSED}
     common = ["--model", args.model, "--seed", "0", "--device", args.device, "--dtype", args.dtype,
               "--progress", "none"]
     environment = dict(os.environ, OMP_NUM_THREADS="2")
@@ -171,35 +182,38 @@ def main():
         path = args.scratch / f"{index}-inspect.json"
         path.unlink(missing_ok=True)
         run([args.program, "inspect", "attention", "--prompt", prompts[index], "--attention",
-             ",".join(specs.values()), "--steps-at", STEPS_AT, "--json", str(path)] + common)
+             ",".join(compared.values()), "--steps-at", STEPS_AT, "--json", str(path)] + common)
         errors = json.loads(path.read_text())
         return rows, sheet if index < SHEET_PROMPTS else None, errors
 
     with ThreadPoolExecutor(args.jobs) as pool:
         results = list(pool.map(measure, range(len(prompts))))
 
+    def average(means, field):
+        return float(np.mean([mean[field] for mean in means])) if means else None
+
     table = []
     for (density, method), spec in specs.items():
         mine = [row for rows, _, _ in results for row in rows
                 if (row["density"], row["method"]) == (density, method)]
-        means = [result["mean"] for _, _, errors in results for result in [errors["attentions"][list(specs.values()).index(spec)]]
-                 ]
-        assert len(means) == len(prompts), spec
+        place = list(compared).index((density, method)) if (density, method) in compared else None
+        means = [errors["attentions"][place]["mean"] for _, _, errors in results
+                 if place is not None]
         table.append({
             "target_density": density, "method": method,
             "psnr_db": float(np.mean([row["psnr"] for row in mine])),
             "psnr_db_least": float(min(row["psnr"] for row in mine)),
             "ssim": float(np.mean([row["ssim"] for row in mine])),
-            "output_error": float(np.mean([mean["relative_error"] for mean in means])),
-            "executed_density": float(np.mean([mean["executed_density"] for mean in means])),
+            "output_error": average(means, "relative_error"),
+            "executed_density": average(means, "executed_density"),
         })
     (args.out / "attention-quality.json").write_text(json.dumps(
         {"prompts": len(prompts), "dtype": args.dtype, "steps_at": STEPS_AT, "table": table,
          "clips": [{"prompt": p, "rows": r} for p, (r, _, _) in zip(prompts, results)]}, indent=1))
     for row in table:
-        print(f"{row['target_density']:.2f} {row['executed_density']:.4f} {row['method']:24s} "
+        print(f"{row['target_density']:.2f} {row['executed_density'] or 0:.4f} {row['method']:40s} "
               f"PSNR {row['psnr_db']:6.2f} least {row['psnr_db_least']:6.2f} "
-              f"SSIM {row['ssim']:.4f} error {row['output_error']:.4f}")
+              f"SSIM {row['ssim']:.4f} error {row['output_error'] or 0:.4f}")
     picture = []
     for _, sheet, _ in results[:SHEET_PROMPTS]:
         strip = [np.concatenate([to_rgb(f)[::2, ::2] for f in sheet[m]], 1)
