@@ -14,6 +14,7 @@ void AttentionDensity::begin_forward(std::int64_t forward) {
 kernels::PsaDensity AttentionDensity::sparse_call(std::int64_t layer) {
   sparse_.back().resize(static_cast<std::size_t>(layer));
   sparse_.back().push_back(1);
+  if (!measures_) return {};
   const std::int64_t forward = static_cast<std::int64_t>(sparse_.size()) - 1;
   const TensorView heads = values_.view().slice(0, forward, forward + 1).slice(1, layer, layer + 1);
   const auto part = [&](std::int64_t which) {

@@ -19,6 +19,9 @@ class AttentionDensity {
   AttentionDensity() = default;
   AttentionDensity(Allocator& allocator, const TransformerConfig& config);
 
+  // Whether sparse layers write their densities, which costs a few microseconds each, or are only
+  // marked.
+  void measure(bool wanted) { measures_ = wanted; }
   // The next calls belong to this forward of the step; the first one forgets the step before.
   void begin_forward(std::int64_t forward);
   // Where a sparse layer writes; marks it.
@@ -32,6 +35,7 @@ class AttentionDensity {
 
  private:
   Tensor values_;
+  bool measures_ = true;
   std::vector<std::vector<std::uint8_t>> sparse_ = {{}};
 };
 

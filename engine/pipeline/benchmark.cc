@@ -245,6 +245,7 @@ Measurement measure_forward(Context& context, const BenchmarkRequest& request) {
   AttentionConfig attention = request.attention;
   attention.reuse_steps = 1;
   DitActivations activations(*ops, config, shape, attention);
+  activations.density.measure(false);
   const Tensor latent = random_tensor(*ops, DType::kF32, shape, 1);
   Tensor velocity(context.allocator(), DType::kF32, shape);
   const Tensor encoded = random_tensor(*ops, context.compute_dtype(),
@@ -323,6 +324,7 @@ Measurement measure_run(Context& context, const BenchmarkRequest& request) {
     {
       GuidedModel model(*ops, dit, shape, request.attention, scheduler::guidance_weights(5.0),
                         positive, negative);
+      model.measure_density(false);
       DenoiseLoop loop(*ops, shape, plans);
       loop.run(*ops,
                [&](std::int64_t step, const scheduler::StepPlan& plan, ConstTensorView sample,

@@ -27,6 +27,7 @@ class GuidedModel {
   std::int64_t num_tokens() const { return activations_.grid.num_tokens(); }
   // Of the last call.
   const AttentionDensity& density() const { return activations_.density; }
+  void measure_density(bool wanted) { activations_.density.measure(wanted); }
   // DitActivations::nonfinite.
   ConstTensorView nonfinite() const { return activations_.nonfinite; }
 

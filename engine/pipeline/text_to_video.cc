@@ -209,6 +209,7 @@ void TextToVideo::Impl::denoise(const VideoRequest& request, const Job& job, con
   GuidedModel model(*ops, dit, latent.shape(), request.attention,
                     scheduler::guidance_weights(request.guidance_scale), positive, negative,
                     job.probe);
+  model.measure_density(report_density);
   report.num_video_tokens = model.num_tokens();
 
   const std::vector<scheduler::StepPlan> plans =

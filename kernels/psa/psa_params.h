@@ -17,7 +17,8 @@ enum class LevelSelection {
 };
 
 enum class ImportanceEstimator {
-  kPooledLogSumExp,  // log-sum-exp of pooled queries against level-8 keys; deterministic
+  kPooledLogSumExp,  // the largest share that a pooled query gives, by log-sum-exp over level-8
+                     // keys
   kSampled,          // the official code's random sampling of a quarter of the tokens, seeded here
   kUniform,          // none: blocks at random (uniform_score.h), for comparison; with kQuota only
 };

@@ -2,11 +2,13 @@
 // therefore keeps.
 //
 // Pooled log-sum-exp, the default: means of 32 queries against the level-8 keys of the pyramid, the
-// very approximation that attention would make at its coarsest; per block of keys the log-sum-exp
-// of (q . k) scale + ln g, averaged over the queries of a query block, then softmax over the row.
-// Sampled, the official code's: a quarter of the queries and keys of each block; per query the best
-// score in each block relative to its best score anywhere, the maximum over the queries, then each
-// row divided by its sum. Uniform: a fixed hash, whatever the blocks hold.
+// very approximation that attention would make at its coarsest. Each gives each block of keys a
+// share of its attention, from the log-sum-exp of (q . k) scale + ln g over the block's rows; the
+// importance is the largest share of any of them, divided by the row's sum. (Their mean would let a
+// block that one of them needs fall behind blocks that none does.) Sampled, the official code's: a
+// quarter of the queries and keys of each block; per query the best score in each block relative to
+// its best score anywhere, the maximum over the queries, then each row divided by its sum. Uniform:
+// a fixed hash, whatever the blocks hold.
 //
 // As in attention, a lane is a query. One task is as many query blocks of one head as fill 32
 // lanes, against all key blocks; it ends with their rows of block levels.
@@ -80,18 +82,23 @@ std::int64_t gather_rows(const float* rows, std::int64_t stride, std::int64_t to
   return static_cast<std::int64_t>(positions.size());
 }
 
-// One row of importance from the scores of lanes [first, first + count) of the task.
+// One row of importance from the scores of lanes [first, first + count) of the task: the largest
+// share of its mass that any of the queries gives to a block.
 void pooled_row(const float* block_scores, std::int64_t first, std::int64_t count,
                 std::span<float> importance) {
-  float max = -std::numeric_limits<float>::infinity();
-  for (std::size_t j = 0; j < importance.size(); ++j) {
-    const float* lane = block_scores + static_cast<std::int64_t>(j) * kMaxLanes + first;
-    float sum = 0.0f;
-    for (std::int64_t s = 0; s < count; ++s) sum += lane[s];
-    importance[j] = sum / static_cast<float>(count);
-    max = std::max(max, importance[j]);
+  const auto score = [&](std::size_t j, std::int64_t s) {
+    return block_scores[static_cast<std::int64_t>(j) * kMaxLanes + first + s];
+  };
+  std::fill(importance.begin(), importance.end(), 0.0f);
+  for (std::int64_t s = 0; s < count; ++s) {
+    float max = -std::numeric_limits<float>::infinity();
+    for (std::size_t j = 0; j < importance.size(); ++j) max = std::max(max, score(j, s));
+    double sum = 0.0;
+    for (std::size_t j = 0; j < importance.size(); ++j) sum += std::exp2(score(j, s) - max);
+    for (std::size_t j = 0; j < importance.size(); ++j)
+      importance[j] =
+          std::max(importance[j], static_cast<float>(std::exp2(score(j, s) - max) / sum));
   }
-  for (float& value : importance) value = std::exp2(value - max);
 }
 
 void sampled_row(const float* block_scores, std::int64_t count, std::span<float> importance) {

@@ -1,6 +1,6 @@
-// Pooled queries against the coarsest keys, down to one number for each query block and key block:
-//   score = mean over the means q of the query block, which are times scale / ln 2, of
-//           log2 sum over the rows k of the key block of g 2^(q . k)
+// Pooled queries against the coarsest keys, down to one number for each mean and key block:
+//   score = log2 sum over the rows k of the key block of g 2^(q . k)
+// where the means q are times scale / ln 2.
 //
 // Subtracting the mean key, as the CPU does before it multiplies, changes every score of a mean by
 // the same number, which the softmax over the row takes out again: here the matrix units do not
@@ -40,10 +40,9 @@ struct ScoreParams {
   SelectionShape shape;
   int slot_bits;                   // slots = 1 << slot_bits
   int means_of_block, last_means;  // of a query block, of the last one
-  float share, last_share;         // of one of those
   int rows;                        // of keys: key blocks x rows of a block
   int full_rows;                   // those of eight tokens
-  float* scores;                   // [heads, query blocks, key blocks]
+  float* scores;                   // [heads, query blocks, slots, key blocks]
 };
 
 template <int kDepth>
@@ -144,17 +143,6 @@ __device__ inline float log2_sum(const float (&scores)[kRowsOfThread], int first
   return max + __log2f(sum);
 }
 
-// Over the 2^bits slots of a query block, up to eight, which lie in neighbouring rows of a product:
-// every fourth lane.
-__device__ inline float sum_over_slots(float value, int bits) {
-#pragma unroll
-  for (int bit = 0; bit < 3; ++bit) {
-    const float other = __shfl_xor_sync(0xffffffffu, value, 4 << bit);
-    value += bit < bits ? other : 0.0f;
-  }
-  return value;
-}
-
 // kRows: level-8 rows of a key block.
 template <typename T, int kDepth, int kRows>
 __global__ void __launch_bounds__(kThreads, 3) block_scores_kernel(const ScoreParams p) {
@@ -168,8 +156,9 @@ __global__ void __launch_bounds__(kThreads, 3) block_scores_kernel(const ScorePa
   const int first_tile = static_cast<int>(blockIdx.x) * kTilesOfChunk;
   const int last_tile = min(first_tile + kTilesOfChunk, tiles);
   const T* const keys = static_cast<const T*>(p.keys) + head * p.head_stride;
+  const int slots_of_head = p.shape.query_blocks << p.slot_bits;
   float* const scores_of_head =
-      p.scores + static_cast<std::int64_t>(head) * p.shape.query_blocks * p.shape.key_blocks;
+      p.scores + static_cast<std::int64_t>(head) * slots_of_head * p.shape.key_blocks;
   const TileCopy<kDepth> copy;
 #pragma unroll
   for (int stage = 0; stage < kStages - 1; ++stage) {
@@ -177,7 +166,6 @@ __global__ void __launch_bounds__(kThreads, 3) block_scores_kernel(const ScorePa
       copy.start(keys, (first_tile + stage) * kTileRows, p.rows, shared + stage * kTileBytes);
     commit_copies();
   }
-  const int slots_of_head = p.shape.query_blocks << p.slot_bits;
   const int first_mean = static_cast<int>(blockIdx.y) * kMeansOfBlock + warp * kMeansOfWarp;
   const std::uint32_t lane_offset =
       16 * block_scores::shared_chunk(block_scores::lane_place(lane, 0),
@@ -223,14 +211,14 @@ __global__ void __launch_bounds__(kThreads, 3) block_scores_kernel(const ScorePa
         }
         const int block = first_query_block + ((16 * part + 8 * half) >> p.slot_bits);
         const bool last = block == p.shape.query_blocks - 1;
-        const bool present = own_slot < (last ? p.last_means : p.means_of_block);
-        float* const row = scores_of_head + block * p.shape.key_blocks + first_block;
+        const bool present =
+            block < p.shape.query_blocks && own_slot < (last ? p.last_means : p.means_of_block);
+        const std::int64_t mean = first_mean + lane / 4 + 16 * part + 8 * half;
+        float* const row = scores_of_head + mean * p.shape.key_blocks + first_block;
 #pragma unroll
         for (int b = 0; b < kBlocksOfThread; ++b) {
           const float value = log2_sum<kRows>(scores, b * kRows) + log2_tokens;
-          const float sum = sum_over_slots(present ? value : 0.0f, p.slot_bits);
-          if (own_slot == 0 && block < p.shape.query_blocks && first_block + b < p.shape.key_blocks)
-            row[b] = sum * (last ? p.last_share : p.share);
+          if (present && first_block + b < p.shape.key_blocks) row[b] = value;
         }
       }
   }
@@ -286,8 +274,6 @@ void pooled_scores(CudaRuntime& runtime, const SelectionShape& shape, const Pool
   while (1 << p.slot_bits < queries.slots) ++p.slot_bits;
   p.means_of_block = shape.means_of(0);
   p.last_means = shape.means_of(shape.query_blocks - 1);
-  p.share = 1.0f / static_cast<float>(p.means_of_block);
-  p.last_share = 1.0f / static_cast<float>(p.last_means);
   p.rows = shape.key_blocks * (shape.key_block / 8);
   p.full_rows = static_cast<int>(shape.tokens / 8);
   p.scores = out.scores;

@@ -1,5 +1,6 @@
-// Scores of query blocks against key blocks, in powers of two: the importance of a row of key
-// blocks is exp2 of its scores, divided by their sum. Internal to kernels/cuda/psa.
+// Scores of query blocks against key blocks, in powers of two. exp2 of a row of scores, divided by
+// their sum, is the share of each key block; the importance is the largest share that any row of
+// the query block gives, again divided by the sum. Internal to kernels/cuda/psa.
 #pragma once
 
 #include <cstdint>
@@ -53,14 +54,17 @@ struct CoarseKeys {
   const float* log2_weight = nullptr;  // of the first
 };
 
-// Rows of scores of heads [first_head, first_head + heads): [heads, query blocks, key blocks].
+// Rows of scores of heads [first_head, first_head + heads): [heads, query blocks, slots, key
+// blocks], a row for each pooled query. Those of absent ones (SelectionShape::means_of) are not
+// written.
 struct ScoreRows {
   float* scores = nullptr;
   int first_head = 0, heads = 0;
+  int slots = 1;
 };
 
-// Mean over the pooled queries of the log-sum-exp of (q . k) scale + ln g over the rows of a key
-// block. On the matrix units, which take rows of 64 or 128 elements of a 16-bit type.
+// Of each pooled query and key block: the log-sum-exp of (q . k) scale + ln g over the block's
+// rows. On the matrix units, which take rows of 64 or 128 elements of a 16-bit type.
 bool pooled_scores_by_matrix(const SelectionShape& shape, DType dtype);
 void pooled_scores(CudaRuntime& runtime, const SelectionShape& shape, const PooledQueries& queries,
                    const CoarseKeys& keys, const ScoreRows& out);

@@ -21,48 +21,65 @@ namespace {
 struct AllocationParams {
   PsaParams params;
   LevelEnds quota_ends;  // the same for every row
-  float* scores;         // of the first row
-  bool keep_importance;
+  const float* scores;   // [rows, slots, key blocks]
+  float* importance;     // [rows, key blocks], or null
+  int slots;
   std::int64_t first_row, rows;
   const std::uint8_t* level_caps;
   std::uint8_t* levels;  // of row 0
   RowWork* work;
   std::int64_t tokens;
   int query_blocks, key_block, key_blocks;
+  int means_of_block, last_means;
 
+  __device__ int means_of(int query_block) const {
+    return query_block + 1 < query_blocks ? means_of_block : last_means;
+  }
   __device__ int block_rows(int block, int level) const {
     const std::int64_t left = tokens - static_cast<std::int64_t>(block) * key_block;
     return (static_cast<int>(left < key_block ? left : key_block) + level - 1) / level;
   }
 };
 
-// Softmax of the row in powers of two. Thread t has blocks [t kItems, (t + 1) kItems), zeros past
-// the last one.
+// The largest share that any of `count` rows of scores gives to a block, divided by the sum. Thread
+// t has blocks [t kItems, (t + 1) kItems), zeros past the last one.
 template <typename Team>
-__device__ inline void importance_of(const AllocationParams& p, float* row,
+__device__ inline void importance_of(const AllocationParams& p, const float* rows, int count,
                                      typename Team::Shared& shared,
                                      float (&importance)[Team::kItems]) {
   constexpr int kItems = Team::kItems;
   const int first = Team::index() * kItems;
-  float max = minus_infinity();
 #pragma unroll
-  for (int i = 0; i < kItems; ++i) {
-    importance[i] = first + i < p.key_blocks ? row[first + i] : minus_infinity();
-    max = fmaxf(max, importance[i]);
+  for (int i = 0; i < kItems; ++i) importance[i] = 0.0f;
+#pragma unroll 1
+  for (int slot = 0; slot < count; ++slot) {
+    const float* const row = rows + static_cast<std::int64_t>(slot) * p.key_blocks;
+    float shares[kItems];
+    float max = minus_infinity();
+#pragma unroll
+    for (int i = 0; i < kItems; ++i) {
+      shares[i] = first + i < p.key_blocks ? row[first + i] : minus_infinity();
+      max = fmaxf(max, shares[i]);
+    }
+    max = Team::max(max, shared);
+    double sum = 0.0;
+#pragma unroll
+    for (int i = 0; i < kItems; ++i) {
+      shares[i] = first + i < p.key_blocks ? exp2f(shares[i] - max) : 0.0f;
+      sum += shares[i];
+    }
+    sum = Team::sum(sum, shared);
+#pragma unroll
+    for (int i = 0; i < kItems; ++i)
+      importance[i] = fmaxf(importance[i], static_cast<float>(shares[i] / sum));
   }
-  max = Team::max(max, shared);
+  if (count == 1) return;
   double sum = 0.0;
 #pragma unroll
-  for (int i = 0; i < kItems; ++i) {
-    importance[i] = first + i < p.key_blocks ? exp2f(importance[i] - max) : 0.0f;
-    sum += importance[i];
-  }
+  for (int i = 0; i < kItems; ++i) sum += importance[i];
   sum = Team::sum(sum, shared);
 #pragma unroll
-  for (int i = 0; i < kItems; ++i) {
-    importance[i] = static_cast<float>(importance[i] / sum);
-    if (p.keep_importance && first + i < p.key_blocks) row[first + i] = importance[i];
-  }
+  for (int i = 0; i < kItems; ++i) importance[i] = static_cast<float>(importance[i] / sum);
 }
 
 // One warp: the sum of the first `count` weights of a turn, one after the other, onto `sum`; the
@@ -128,7 +145,13 @@ __global__ void __launch_bounds__(Team::kThreads* Team::kRowsOfBlock)
   const std::int64_t row = p.first_row + index;
   const int first = Team::index() * kItems;
   float importance[kItems];
-  importance_of<Team>(p, p.scores + index * p.key_blocks, shared.team, importance);
+  importance_of<Team>(p, p.scores + index * p.slots * p.key_blocks,
+                      p.slots == 1 ? 1 : p.means_of(static_cast<int>(row % p.query_blocks)),
+                      shared.team, importance);
+  if (p.importance != nullptr)
+#pragma unroll
+    for (int i = 0; i < kItems; ++i)
+      if (first + i < p.key_blocks) p.importance[index * p.key_blocks + first + i] = importance[i];
   bool infinite = false;
 #pragma unroll
   for (int i = 0; i < kItems; ++i) infinite = infinite || allocation::is_infinite(importance[i]);
@@ -208,9 +231,11 @@ void launch_rows(CudaRuntime& runtime, const AllocationParams& p) {
 }  // namespace
 
 void allocate_levels(CudaRuntime& runtime, const SelectionShape& shape, const PsaParams& params,
-                     const ScoreRows& rows, bool keep_importance, const LevelRows& out) {
+                     const ScoreRows& rows, const LevelRows& out) {
   AllocationParams p{};
-  p.keep_importance = keep_importance;
+  p.slots = rows.slots;
+  p.means_of_block = shape.means_of(0);
+  p.last_means = shape.means_of(shape.query_blocks - 1);
   p.level_caps = out.level_caps;
   p.levels = out.levels;
   p.work = out.work;
@@ -227,7 +252,8 @@ void allocate_levels(CudaRuntime& runtime, const SelectionShape& shape, const Ps
     p.quota_ends = allocation::quota_ends(shape.key_blocks, p.params);
     p.first_row = static_cast<std::int64_t>(head) * shape.query_blocks;
     p.scores = rows.scores + static_cast<std::int64_t>(head - rows.first_head) *
-                                 shape.query_blocks * shape.key_blocks;
+                                 shape.query_blocks * rows.slots * shape.key_blocks;
+    if (out.importance != nullptr) p.importance = out.importance + p.first_row * shape.key_blocks;
     p.rows = static_cast<std::int64_t>(next - head) * shape.query_blocks;
     launch_rows(runtime, p);
   }

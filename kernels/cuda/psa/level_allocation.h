@@ -23,11 +23,12 @@ struct LevelRows {
   const std::uint8_t* level_caps = nullptr;  // [B N, key blocks]; null: no similarity cap
   std::uint8_t* levels = nullptr;
   RowWork* work = nullptr;
+  float* importance = nullptr;  // null: not wanted
 };
 
-// Of the heads in `rows`; where `keep_importance`, the scores become the importance.
+// Of the heads in `rows`.
 void allocate_levels(CudaRuntime& runtime, const SelectionShape& shape, const PsaParams& params,
-                     const ScoreRows& rows, bool keep_importance, const LevelRows& out);
+                     const ScoreRows& rows, const LevelRows& out);
 
 // order: head after head, in each head the rows with the most score columns first, equal ones by
 // index (kernels/psa/block_levels.h); density: of each head. Either may be null.

@@ -21,18 +21,10 @@ namespace {
 constexpr int kTokens = 4;   // at a time
 constexpr int kColumns = 4;  // of a chunk
 constexpr int kGroup = 8;    // of the coarsest level
-constexpr int kMaxWarps = 20;
+constexpr int kMaxWarps = 6;
 
-// Which rows a block of kThreads threads may have, and how many blocks share a multiprocessor.
-template <int kThreads_, int kChunks_, int kBlocks_>
-struct Width {
-  static constexpr int kThreads = kThreads_;
-  static constexpr int kChunks = kChunks_;
-  static constexpr int kBlocks = kBlocks_;
-  static constexpr int kMost = kThreads * kChunks * kColumns;
-};
-using Narrow = Width<192, 2, 3>;  // 1,536: six warps
-using Wide = Width<640, 2, 1>;    // 5,120: twenty
+constexpr int kMaxThreads = 192, kChunks = 2;
+constexpr int kMostColumns = kMaxThreads * kChunks * kColumns;  // 1,536
 
 struct NormRopePoolParams {
   const float* x;
@@ -58,7 +50,6 @@ struct NormRopePoolParams {
 };
 
 // The same columns of kTokens rows.
-template <int kChunks>
 using Rows = float[kTokens][kChunks][kColumns];
 
 // Sums over the block of threads of one number for each token; every thread gets all of them.
@@ -91,9 +82,7 @@ __device__ inline void sum_rows(float (&values)[kTokens], float (&scratch)[kMaxW
 }
 
 // Absent rows and chunks are zeros.
-template <int kChunks>
-__device__ inline void load_rows(const NormRopePoolParams& p, int batch, int first,
-                                 Rows<kChunks>& rows) {
+__device__ inline void load_rows(const NormRopePoolParams& p, int batch, int first, Rows& rows) {
 #pragma unroll
   for (int t = 0; t < kTokens; ++t)
 #pragma unroll
@@ -110,10 +99,10 @@ __device__ inline void load_rows(const NormRopePoolParams& p, int batch, int fir
 }
 
 // Norm, rotation and the store of y; `rows` then hold what was stored, absent rows zeros.
-template <typename T, int kChunks>
+template <typename T>
 __device__ inline void turn_rows(const NormRopePoolParams& p, int batch, int first,
                                  const float (&gamma)[kChunks][kColumns],
-                                 const float (&squares)[kTokens], Rows<kChunks>& rows) {
+                                 const float (&squares)[kTokens], Rows& rows) {
   const int stride = static_cast<int>(blockDim.x) * kColumns;
   const int own = static_cast<int>(threadIdx.x) * kColumns;
 #pragma unroll
@@ -147,7 +136,6 @@ __device__ inline void turn_rows(const NormRopePoolParams& p, int batch, int fir
 }
 
 // Where a chunk of the thread belongs in [B, N, rows, D].
-template <int kChunks>
 __device__ inline std::int64_t chunk_offset(const NormRopePoolParams& p, int batch, int chunk,
                                             std::int64_t rows) {
   const int column =
@@ -156,23 +144,22 @@ __device__ inline std::int64_t chunk_offset(const NormRopePoolParams& p, int bat
          column % p.depth;
 }
 
-template <int kChunks>
 __device__ inline bool has_chunk(const NormRopePoolParams& p, int chunk) {
   return (static_cast<int>(threadIdx.x) + chunk * static_cast<int>(blockDim.x)) * kColumns <
          p.width;
 }
 
 // Means of two and of four of the rows; their sum is added to `eight`.
-template <typename T, int kChunks>
+template <typename T>
 __device__ inline void pool_keys(const NormRopePoolParams& p, int batch, int first,
-                                 const Rows<kChunks>& rows, float (&eight)[kChunks][kColumns]) {
+                                 const Rows& rows, float (&eight)[kChunks][kColumns]) {
   const int present = min(max(p.rows - first, 0), kTokens);
   const std::int64_t token = p.first_token + first;
   T* const keys = static_cast<T*>(p.keys);
 #pragma unroll
   for (int c = 0; c < kChunks; ++c) {
-    if (!has_chunk<kChunks>(p, c)) continue;
-    T* const to = keys + chunk_offset<kChunks>(p, batch, c, p.pyramid_rows);
+    if (!has_chunk(p, c)) continue;
+    T* const to = keys + chunk_offset(p, batch, c, p.pyramid_rows);
     float pairs[2][kColumns], four[kColumns];
 #pragma unroll
     for (int u = 0; u < 2; ++u) {
@@ -197,10 +184,9 @@ __device__ inline void write_weights(const NormRopePoolParams& p, std::int64_t t
           log2_weight_of(tokens_of_row(u, level, present));
 }
 
-template <typename T, typename W, bool kKeys>
-__global__ void __launch_bounds__(W::kThreads, W::kBlocks)
+template <typename T, bool kKeys>
+__global__ void __launch_bounds__(kMaxThreads, 4)
     norm_rope_pool_kernel(const NormRopePoolParams p) {
-  constexpr int kChunks = W::kChunks;
   constexpr int kRows = kKeys ? kGroup : kPooledQueries;  // of a block of threads
   __shared__ __align__(16) float scratch[2][kMaxWarps][kTokens];
   const int batch = static_cast<int>(blockIdx.y);
@@ -208,17 +194,15 @@ __global__ void __launch_bounds__(W::kThreads, W::kBlocks)
   float sums[kChunks][kColumns] = {}, gamma[kChunks][kColumns] = {};
 #pragma unroll
   for (int c = 0; c < kChunks; ++c)
-    if (has_chunk<kChunks>(p, c))
+    if (has_chunk(p, c))
       load_reals<kColumns>(
           p.gamma, (static_cast<int>(threadIdx.x) + c * static_cast<int>(blockDim.x)) * kColumns,
           gamma[c]);
-  // The next rows are on their way while these are worked on.
-  Rows<kChunks> rows, next;
-  load_rows<kChunks>(p, batch, block_first, rows);
 #pragma unroll 1
   for (int step = 0; step < kRows / kTokens; ++step) {
     const int first = block_first + step * kTokens;
-    if (step + 1 < kRows / kTokens) load_rows<kChunks>(p, batch, first + kTokens, next);
+    Rows rows;
+    load_rows(p, batch, first, rows);
     float squares[kTokens];
 #pragma unroll
     for (int t = 0; t < kTokens; ++t) {
@@ -229,9 +213,9 @@ __global__ void __launch_bounds__(W::kThreads, W::kBlocks)
         for (int i = 0; i < kColumns; ++i) squares[t] += rows[t][c][i] * rows[t][c][i];
     }
     sum_rows(squares, scratch[step % 2]);
-    turn_rows<T, kChunks>(p, batch, first, gamma, squares, rows);
+    turn_rows<T>(p, batch, first, gamma, squares, rows);
     if constexpr (kKeys) {
-      pool_keys<T, kChunks>(p, batch, first, rows, sums);
+      pool_keys<T>(p, batch, first, rows, sums);
     } else {
 #pragma unroll
       for (int t = 0; t < kTokens; ++t)
@@ -240,22 +224,16 @@ __global__ void __launch_bounds__(W::kThreads, W::kBlocks)
 #pragma unroll
           for (int i = 0; i < kColumns; ++i) sums[c][i] += rows[t][c][i];
     }
-#pragma unroll
-    for (int t = 0; t < kTokens; ++t)
-#pragma unroll
-      for (int c = 0; c < kChunks; ++c)
-#pragma unroll
-        for (int i = 0; i < kColumns; ++i) rows[t][c][i] = next[t][c][i];
   }
   const int present = min(max(p.rows - block_first, 0), kRows);
   const std::int64_t token = p.first_token + block_first;
   if (kKeys && batch == 0 && threadIdx.x == 0) write_weights(p, token, present);
 #pragma unroll
   for (int c = 0; c < kChunks; ++c) {
-    if (!has_chunk<kChunks>(p, c)) continue;
+    if (!has_chunk(p, c)) continue;
     if constexpr (kKeys) {
       write_mean(sums[c], present, kGroup,
-                 static_cast<T*>(p.keys) + chunk_offset<kChunks>(p, batch, c, p.pyramid_rows) +
+                 static_cast<T*>(p.keys) + chunk_offset(p, batch, c, p.pyramid_rows) +
                      (p.begin[2] + token / kGroup) * p.depth);
     } else {
       float mean[kColumns];
@@ -263,37 +241,30 @@ __global__ void __launch_bounds__(W::kThreads, W::kBlocks)
       for (int i = 0; i < kColumns; ++i)
         mean[i] = present == 0 ? 0.0f : sums[c][i] / static_cast<float>(present) * p.scale_log2;
       store_floats<kColumns>(mean, static_cast<T*>(p.means) +
-                                       chunk_offset<kChunks>(p, batch, c, p.mean_rows) +
+                                       chunk_offset(p, batch, c, p.mean_rows) +
                                        token / kPooledQueries * p.depth);
     }
   }
 }
 
-template <typename T, typename W>
+template <typename T>
 void launch(CudaRuntime& runtime, const NormRopePoolParams& p, std::int64_t batches) {
-  const int chunks = (p.width + kColumns - 1) / kColumns;
-  const int threads = (chunks + 32 * W::kChunks - 1) / (32 * W::kChunks) * 32;
+  const int threads = (p.width + 32 * kChunks * kColumns - 1) / (32 * kChunks * kColumns) * 32;
   const int rows = p.keys != nullptr ? kGroup : kPooledQueries;
   const dim3 grid(static_cast<unsigned>((p.padded_rows + rows - 1) / rows),
                   static_cast<unsigned>(batches));
   if (p.keys != nullptr)
-    norm_rope_pool_kernel<T, W, true><<<grid, threads, 0, runtime.stream()>>>(p);
+    norm_rope_pool_kernel<T, true><<<grid, threads, 0, runtime.stream()>>>(p);
   else
-    norm_rope_pool_kernel<T, W, false><<<grid, threads, 0, runtime.stream()>>>(p);
+    norm_rope_pool_kernel<T, false><<<grid, threads, 0, runtime.stream()>>>(p);
   PSAGEN_CUDA(cudaGetLastError());
-}
-
-template <typename T>
-void launch(CudaRuntime& runtime, const NormRopePoolParams& p, std::int64_t batches) {
-  if (p.width <= Narrow::kMost) return launch<T, Narrow>(runtime, p, batches);
-  launch<T, Wide>(runtime, p, batches);
 }
 
 }  // namespace
 
 bool can_pool_in_norm(DType rows, std::int64_t heads, std::int64_t head_dim, int query_block) {
   return (rows == DType::kBF16 || rows == DType::kF16) && head_dim >= kColumns &&
-         32 * kColumns % head_dim == 0 && heads * head_dim <= Wide::kMost &&
+         32 * kColumns % head_dim == 0 && heads * head_dim <= kMostColumns &&
          (query_block == 32 || query_block == 64 || query_block == 128 || query_block == 256);
 }
 

@@ -34,7 +34,7 @@ struct PlainParams {
   int first_head;
   PhiloxKey random;
   float scale_log2 = 1.0f;  // pooled queries have it already
-  float* scores;            // [heads, query blocks, key blocks]
+  float* scores;            // [heads, query blocks, slots, key blocks]; sampled: one slot
 };
 
 // kernels/psa/sampling.h: the quarter of the positions with the largest draws, ascending.
@@ -150,21 +150,17 @@ __global__ void __launch_bounds__(kThreads) plain_pooled_kernel(const PlainParam
   for (int i = static_cast<int>(threadIdx.x); i < p.queries * p.shape.depth; i += kThreads)
     memory.queries[i / p.shape.depth * pitch + i % p.shape.depth] = means[i];
   const int count = p.shape.means_of(block);
-  __shared__ float sums[kSide];
   for (int key_block = 0; key_block < p.shape.key_blocks; ++key_block) {
     load_coarse_keys<T>(p, head, key_block, memory.keys);
     __syncthreads();
     float reduced[kMostQueries / kSide];
     reduce_key_block<false>(p, memory, key_block, reduced);
-    if (threadIdx.x % kSide == 0) sums[threadIdx.x / kSide] = reduced[0];
-    __syncthreads();
-    if (threadIdx.x == 0) {
-      float sum = 0.0f;
-      for (int i = 0; i < count; ++i) sum += sums[i];
-      p.scores[(static_cast<std::int64_t>(blockIdx.y) * p.shape.query_blocks + block) *
+    const int mean = static_cast<int>(threadIdx.x) / kSide;
+    if (threadIdx.x % kSide == 0 && mean < count)
+      p.scores[((static_cast<std::int64_t>(blockIdx.y) * p.shape.query_blocks + block) * p.slots +
+                mean) *
                    p.shape.key_blocks +
-               key_block] = sum / static_cast<float>(count);
-    }
+               key_block] = reduced[0];
     __syncthreads();
   }
 }

@@ -17,18 +17,15 @@ __device__ inline float log2_weight_of(int count) {
 }
 
 // The mean of `count` tokens, as the CPU computes it: of whole groups by multiplication, zeros
-// where there are none. One branch for all of them: a division is many instructions.
+// where there are none.
 template <typename T, int N>
 __device__ inline void write_mean(const float (&sum)[N], int count, int level, T* to) {
   float row[N];
-  if (count == level) {
-    const float share = 1.0f / static_cast<float>(level);
 #pragma unroll
-    for (int i = 0; i < N; ++i) row[i] = sum[i] * share;
-  } else {
-#pragma unroll
-    for (int i = 0; i < N; ++i) row[i] = count == 0 ? 0.0f : sum[i] / static_cast<float>(count);
-  }
+  for (int i = 0; i < N; ++i)
+    row[i] = count == 0       ? 0.0f
+             : count == level ? sum[i] * (1.0f / static_cast<float>(level))
+                              : sum[i] / static_cast<float>(count);
   store_floats<N>(row, to);
 }
 

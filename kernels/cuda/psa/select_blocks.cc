@@ -1,6 +1,6 @@
 // Pooled queries, scores, levels, order: a few kernels after one another on the stream. The scores
 // of all heads together would be the largest tensor of the selection, so heads go in groups whose
-// scores stay within kScoreBytes, or lie in the importance where that is wanted.
+// scores stay within kScoreBytes.
 #include <algorithm>
 #include <optional>
 
@@ -13,7 +13,7 @@ namespace psagen::kernels::cuda {
 namespace {
 
 // Fits the L2 cache of an H100 (50 MB) beside the keys it is made from.
-constexpr std::int64_t kScoreBytes = std::int64_t{24} << 20;
+constexpr std::int64_t kScoreBytes = std::int64_t{32} << 20;
 
 SelectionShape selection_shape(const SelectBlocksArgs& args) {
   SelectionShape shape;
@@ -88,15 +88,18 @@ void select_blocks(CudaRuntime& runtime, Workspace& workspace, const SelectBlock
   if (args.levels.num_elements() == 0) return;
   const SelectionShape shape = selection_shape(args);
   const std::int64_t head_rows = shape.query_blocks;
-  const std::int64_t head_scores = head_rows * shape.key_blocks;
+  const int slots = args.params.estimator == ImportanceEstimator::kPooledLogSumExp
+                        ? pooled_slots(shape.query_block)
+                        : 1;
+  const std::int64_t head_scores = head_rows * slots * shape.key_blocks;
   const std::int64_t head_bytes = head_scores * static_cast<std::int64_t>(sizeof(float));
   Workspace::Scope memory(workspace);
   const Scorer scorer(runtime, args, shape, memory);
   const int group =
       static_cast<int>(std::clamp<std::int64_t>(kScoreBytes / head_bytes, 1, shape.all_heads));
-  float* scratch = nullptr;
-  if (!args.importance) scratch = memory.take<float>(static_cast<std::size_t>(group * head_scores));
+  float* const scratch = memory.take<float>(static_cast<std::size_t>(group * head_scores));
   LevelRows out;
+  if (args.importance) out.importance = args.importance.data<float>();
   if (args.params.similarity_cap) out.level_caps = args.pyramid.level_caps.data<std::uint8_t>();
   out.levels = args.levels.data<std::uint8_t>();
   out.work = memory.take<RowWork>(static_cast<std::size_t>(shape.all_heads * head_rows));
@@ -104,13 +107,12 @@ void select_blocks(CudaRuntime& runtime, Workspace& workspace, const SelectBlock
   std::optional<CudaRuntime::Beside> beside;
   if (args.pyramid_beside != nullptr) beside.emplace(runtime);
   for (int head = 0; head < shape.all_heads; head += group) {
-    ScoreRows rows{scratch, head, std::min(group, shape.all_heads - head)};
-    if (args.importance) rows.scores = args.importance.data<float>() + head * head_scores;
+    const ScoreRows rows{scratch, head, std::min(group, shape.all_heads - head), slots};
     scorer.score(rows);
     // Multiprocessors go to what was queued first: pooling, which waits for memory, fills what the
     // scores leave and runs beside the small kernels that follow them.
     if (beside && head == 0) pool_pyramid(beside->stream(), *args.pyramid_beside);
-    allocate_levels(runtime, shape, args.params, rows, static_cast<bool>(args.importance), out);
+    allocate_levels(runtime, shape, args.params, rows, out);
   }
   order_rows(runtime, shape, out.work, args.order ? args.order.data<std::int32_t>() : nullptr,
              args.nominal_density ? args.nominal_density.data<float>() : nullptr);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 namespace psagen::kernels::reference {
 namespace {
@@ -88,19 +89,21 @@ std::vector<double> pooled_importance(const PsaProblem& p) {
     const std::span<double> out =
         std::span(importance).subspan(index(i * p.key_blocks()), index(p.key_blocks()));
     const std::int64_t end = std::min((i + 1) * p.query_block, p.tokens);
-    std::int64_t queries = 0;
-    for (std::int64_t first = i * p.query_block; first < end; first += 32, ++queries) {
+    for (std::int64_t first = i * p.query_block; first < end; first += 32) {
       const std::vector<double> query = mean(p.q, first, std::min(first + 32, end), p.depth);
-      for (std::size_t j = 0; j < keys.size(); ++j) {
+      std::vector<double> mass;
+      for (const std::vector<PooledRow>& block : keys) {
         std::vector<double> logit;
-        for (const PooledRow& key : keys[j])
+        for (const PooledRow& key : block)
           logit.push_back(p.scale * dot(query, key.key) + std::log(key.tokens));
-        out[j] += log_sum_exp(logit);
+        mass.push_back(log_sum_exp(logit));
       }
+      const double all = log_sum_exp(mass);
+      for (std::size_t j = 0; j < mass.size(); ++j)
+        out[j] = std::max(out[j], std::exp(mass[j] - all));
     }
-    for (double& value : out) value /= static_cast<double>(queries);
-    const double lse = log_sum_exp(out);
-    for (double& value : out) value = std::exp(value - lse);
+    const double sum = std::accumulate(out.begin(), out.end(), 0.0);
+    for (double& value : out) value /= sum;
   }
   return importance;
 }

@@ -29,8 +29,9 @@ struct PsaResult {
 // levels: [query blocks][key blocks], each 0, 1, 2, 4 or 8.
 PsaResult sparse_attention(const PsaProblem& problem, std::span<const std::uint8_t> levels);
 
-// Softmax over the key blocks of the mean over groups of 32 queries of
-// ln sum over groups of 8 keys of g e^(scale qbar . kbar): [query blocks][key blocks].
+// The maximum over groups of 32 queries of the softmax over the key blocks of
+// ln sum over groups of 8 keys of g e^(scale qbar . kbar), divided by the sum of its row:
+// [query blocks][key blocks].
 std::vector<double> pooled_importance(const PsaProblem& problem);
 
 // The official estimator for given positions inside a block; those past the end of the sequence

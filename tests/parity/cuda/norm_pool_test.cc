@@ -37,7 +37,9 @@ class CudaNormPool : public CudaParity {
     const std::vector<std::byte> found = bytes(device), right = bytes(wanted);
     const auto [at, other] = std::mismatch(found.begin(), found.end(), right.begin(), right.end());
     EXPECT_TRUE(at == found.end())
-        << what << ": byte " << at - found.begin() << " of " << device.shape();
+        << what << ": byte " << at - found.begin() << " of " << device.shape() << " is "
+        << (at == found.end() ? 0 : static_cast<int>(*at)) << ", wanted "
+        << (other == right.end() ? 0 : static_cast<int>(*other));
   }
 };
 
