@@ -176,6 +176,7 @@ Json to_json(const engine::Measurement& m, double best) {
           {"rounds_ms", rounds},
           {"tflops", tflops(m)},
           {"share_of_product", m.flops > 0 ? Json(tflops(m) / best) : Json(nullptr)},
+          {"executed_density", m.executed_density > 0 ? Json(m.executed_density) : Json(nullptr)},
           {"peak_bytes", m.peak_bytes},
           {"zones_without_overlap", zones}};
 }

@@ -14,7 +14,7 @@ inline constexpr std::string_view kAutomaticAttention = "auto";
 
 // From this many tokens on psa:balanced takes less time than dense attention: the table "Where it
 // pays" in docs/attention.md.
-inline constexpr std::int64_t kSparseFromTokens = 8192;
+inline constexpr std::int64_t kSparseFromTokens = 4096;
 
 // "auto", or anything that parse_attention takes. The result's spec is never "auto".
 AttentionConfig resolve_attention(const std::string& spec, std::int64_t num_tokens);

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <functional>
 #include <memory>
+#include <numeric>
 #include <span>
 #include <utility>
 
@@ -167,11 +168,23 @@ class AttentionLayer {
     }
   }
 
-  void attend(bool pooled) {
+  void attend(bool pooled, const kernels::PsaDensity& density = {}) {
     if (sparse_)
-      sparse_->forward(ops_, q_, k_, v_, scale_, {.pooled = pooled}, out_);
+      sparse_->forward(ops_, q_, k_, v_, scale_, {.pooled = pooled}, out_, {}, density);
     else
       ops_.attention({.q = q_, .k = k_, .v = v_, .scale = scale_, .out = out_});
+  }
+
+  // Of a call; 0: dense.
+  double executed_density() {
+    if (!sparse_) return 0.0;
+    const Shape heads = {1, q_.shape()[2]};
+    Tensor density(ops_.context().allocator(), DType::kF32, heads);
+    attend(false, {.nominal = {}, .executed = density});
+    std::vector<float> values(static_cast<std::size_t>(heads[1]));
+    ops_.copy(density, TensorView(reinterpret_cast<std::byte*>(values.data()), DType::kF32, heads,
+                                  Device{}));
+    return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
   }
 
  private:
@@ -210,8 +223,9 @@ Measurement measure_attention(Context& context, const BenchmarkRequest& request)
   AttentionLayer layer(*ops, config, static_cast<std::int64_t>(tokens), request.attention);
   Measurement measurement = named("attention", tokens_text(tokens, config));
   measurement.flops = 4 * tokens * tokens * static_cast<double>(config.dim());
+  layer.norm(false);
+  measurement.executed_density = layer.executed_density();
   if (!layer.pools_in_norm()) {
-    layer.norm(false);
     measure(
         context, request, [&] { layer.attend(false); }, measurement);
     return measurement;

@@ -19,12 +19,13 @@ struct ZoneTime {
 };
 
 struct Measurement {
-  std::string part;             // "forward", "attention", ...
-  std::string shape;            // for people: "32760 tokens, 12 heads of 128, 30 layers"
-  std::vector<double> seconds;  // of each round, in the order they ran
-  double flops = 0.0;           // of one round; 2 per multiply-add, products only
-  std::size_t peak_bytes = 0;   // of device memory while it ran, weights included
-  std::vector<ZoneTime> zones;  // of one round more, in which no two ops overlap
+  std::string part;               // "forward", "attention", ...
+  std::string shape;              // for people: "32760 tokens, 12 heads of 128, 30 layers"
+  std::vector<double> seconds;    // of each round, in the order they ran
+  double flops = 0.0;             // of one round; 2 per multiply-add, products only
+  double executed_density = 0.0;  // of sparse attention by itself; 0: dense
+  std::size_t peak_bytes = 0;     // of device memory while it ran, weights included
+  std::vector<ZoneTime> zones;    // of one round more, in which no two ops overlap
 };
 
 struct BenchmarkRequest {
