@@ -8,7 +8,7 @@ SSIM against the dense clip and of the error of attention's output on the same q
 sheets.
 
     attention_quality.py --program PSA-GEN --model DIR --out DIR [--prompts 32] [--device cuda]
-                         [--dtype f32] [--jobs 6]
+                         [--dtype f32] [--jobs 6] [--reused]
 
 The program must be able to write Y4M. Needs numpy and torch (run with 2.11).
 """
@@ -44,12 +44,12 @@ STEPS_AT = "5,10,15,19"
 SHEET_PROMPTS, SHEET_FRAMES = 6, 3
 
 
-def write_presets(folder):
+def write_presets(folder, reused):
     """{(target density, method): attention} for the command line."""
     specs = {}
     for blocks, methods in COUNTS.items():
         methods = {**methods, "psa, official estimator": methods["psa"]}
-        if blocks == REUSED_BLOCKS:
+        if reused and blocks == REUSED_BLOCKS:
             methods.update({name: methods["psa"] for name in REUSED})
         for method, counts in methods.items():
             assert sum(c / l for c, l in zip(counts, (1, 2, 4, 8))) == blocks, (blocks, method)
@@ -144,6 +144,7 @@ def main():
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--dtype", default="f32")
     parser.add_argument("--jobs", type=int, default=6)
+    parser.add_argument("--reused", action="store_true", help="levels kept from other forwards, too")
     args = parser.parse_args()
     torch.set_num_threads(1)
     listed = Path(__file__).parents[2] / "configs/jobs/gallery_prompts.txt"
@@ -151,7 +152,7 @@ def main():
     prompts = prompts[: args.prompts]
     args.out.mkdir(parents=True, exist_ok=True)
     args.scratch.mkdir(parents=True, exist_ok=True)
-    specs = write_presets(args.scratch)
+    specs = write_presets(args.scratch, args.reused)
     compared = {key: spec for key, spec in specs.items() if key[1] not in REUSED}
     common = ["--model", args.model, "--seed", "0", "--device", args.device, "--dtype", args.dtype,
               "--progress", "none"]

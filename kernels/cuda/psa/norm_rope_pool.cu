@@ -165,12 +165,12 @@ __device__ inline void pool_keys(const NormRopePoolParams& p, int batch, int fir
     for (int u = 0; u < 2; ++u) {
 #pragma unroll
       for (int i = 0; i < kColumns; ++i) pairs[u][i] = rows[2 * u][c][i] + rows[2 * u + 1][c][i];
-      write_mean(pairs[u], tokens_of_row(u, 2, present), 2,
+      write_mean(pairs[u], tokens_of_row(u, 2, present),
                  to + (p.begin[0] + token / 2 + u) * p.depth);
     }
 #pragma unroll
     for (int i = 0; i < kColumns; ++i) four[i] = pairs[0][i] + pairs[1][i];
-    write_mean(four, present, 4, to + (p.begin[1] + token / 4) * p.depth);
+    write_mean(four, present, to + (p.begin[1] + token / 4) * p.depth);
 #pragma unroll
     for (int i = 0; i < kColumns; ++i) eight[c][i] += four[i];
   }
@@ -232,7 +232,7 @@ __global__ void __launch_bounds__(kMaxThreads, 4)
   for (int c = 0; c < kChunks; ++c) {
     if (!has_chunk(p, c)) continue;
     if constexpr (kKeys) {
-      write_mean(sums[c], present, kGroup,
+      write_mean(sums[c], present,
                  static_cast<T*>(p.keys) + chunk_offset(p, batch, c, p.pyramid_rows) +
                      (p.begin[2] + token / kGroup) * p.depth);
     } else {

@@ -16,16 +16,16 @@ __device__ inline float log2_weight_of(int count) {
   return count == 0 ? __int_as_float(0xff800000) : log2f(static_cast<float>(count));
 }
 
-// The mean of `count` tokens, as the CPU computes it: of whole groups by multiplication, zeros
-// where there are none.
+// The mean of `count` tokens, zeros where there are none. One product for whole groups, where it is
+// exact, and for part-filled ones, where the CPU's quotient may differ by a unit in the last place
+// of float32. (A branch between product and quotient, as the CPU has it, came out of ptxas 13.0 for
+// sm_90 with part-filled groups wrong.)
 template <typename T, int N>
-__device__ inline void write_mean(const float (&sum)[N], int count, int level, T* to) {
+__device__ inline void write_mean(const float (&sum)[N], int count, T* to) {
+  const float share = count == 0 ? 0.0f : 1.0f / static_cast<float>(count);
   float row[N];
 #pragma unroll
-  for (int i = 0; i < N; ++i)
-    row[i] = count == 0       ? 0.0f
-             : count == level ? sum[i] * (1.0f / static_cast<float>(level))
-                              : sum[i] / static_cast<float>(count);
+  for (int i = 0; i < N; ++i) row[i] = sum[i] * share;
   store_floats<N>(row, to);
 }
 

@@ -77,7 +77,7 @@ struct Sums {
   __device__ void write_means(T* to, int depth, int present) const {
 #pragma unroll
     for (int u = 0; u < kCount; ++u)
-      write_mean(values[u], tokens_of_row(u, kLevel, present), kLevel,
+      write_mean(values[u], tokens_of_row(u, kLevel, present),
                  to + static_cast<std::int64_t>(u) * depth);
   }
 };
