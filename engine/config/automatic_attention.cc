@@ -15,7 +15,7 @@ std::string describe_attention(const AttentionConfig& attention, std::string_vie
     return concat(attention.name, " (auto: ", num_tokens, " tokens, sparse is faster from ",
                   kSparseFromTokens, " on)");
   if (attention.kind == AttentionKind::kPyramid && num_tokens < kSparseFromTokens)
-    return concat(attention.name, " (", num_tokens, " tokens, dense was measured faster below ",
+    return concat(attention.name, " (", num_tokens, " tokens; auto is dense below ",
                   kSparseFromTokens, ")");
   return attention.name;
 }

@@ -83,10 +83,10 @@ std::int64_t gather_rows(const float* rows, std::int64_t stride, std::int64_t to
 }
 
 // One row of importance from the scores of lanes [first, first + count) of the task: the largest
-// share of its mass that any of the queries gives to a block.
-void pooled_row(const float* block_scores, std::int64_t first, std::int64_t count,
+// share of its mass that any of the queries gives to a block. The scores are used up.
+void pooled_row(float* block_scores, std::int64_t first, std::int64_t count,
                 std::span<float> importance) {
-  const auto score = [&](std::size_t j, std::int64_t s) {
+  const auto score = [&](std::size_t j, std::int64_t s) -> float& {
     return block_scores[static_cast<std::int64_t>(j) * kMaxLanes + first + s];
   };
   std::fill(importance.begin(), importance.end(), 0.0f);
@@ -94,10 +94,10 @@ void pooled_row(const float* block_scores, std::int64_t first, std::int64_t coun
     float max = -std::numeric_limits<float>::infinity();
     for (std::size_t j = 0; j < importance.size(); ++j) max = std::max(max, score(j, s));
     double sum = 0.0;
-    for (std::size_t j = 0; j < importance.size(); ++j) sum += std::exp2(score(j, s) - max);
     for (std::size_t j = 0; j < importance.size(); ++j)
-      importance[j] =
-          std::max(importance[j], static_cast<float>(std::exp2(score(j, s) - max) / sum));
+      sum += score(j, s) = std::exp2(score(j, s) - max);
+    for (std::size_t j = 0; j < importance.size(); ++j)
+      importance[j] = std::max(importance[j], static_cast<float>(score(j, s) / sum));
   }
 }
 

@@ -8,8 +8,6 @@
 // (keys) or 1/32 of it (queries).
 #include "kernels/cuda/psa/norm_rope_pool.h"
 
-#include <algorithm>
-
 #include "kernels/cuda/cuda_check.h"
 #include "kernels/cuda/device/numeric.cuh"
 #include "kernels/cuda/device/row_launch.cuh"
@@ -21,9 +19,8 @@ namespace {
 constexpr int kTokens = 4;   // at a time
 constexpr int kColumns = 4;  // of a chunk
 constexpr int kGroup = 8;    // of the coarsest level
-constexpr int kMaxWarps = 6;
-
 constexpr int kMaxThreads = 192, kChunks = 2;
+constexpr int kMaxWarps = kMaxThreads / 32;
 constexpr int kMostColumns = kMaxThreads * kChunks * kColumns;  // 1,536
 
 struct NormRopePoolParams {

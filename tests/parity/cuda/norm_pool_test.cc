@@ -54,86 +54,84 @@ TEST_P(CudaNormPool, MakesTheRowsOfThePyramidAndTheMeansOfQueries) {
     const Mirrored gamma = random({width}, 1, DType::kF32);
     const Mirrored cosines = random({size.tokens, size.depth / 2}, 2, DType::kF32);
     const Mirrored sines = random({size.tokens, size.depth / 2}, 3, DType::kF32);
-    {
-      const Mirrored x = random({batch, size.tokens, width}, 4, DType::kF32, 5.0);
-      Mirrored y = poisoned({batch, size.tokens, size.heads, size.depth}, dtype());
-      const PyramidShape shape = {size.tokens, size.key_block, 2};
-      const std::int64_t query_blocks = (size.tokens + size.query_block - 1) / size.query_block;
-      const std::int64_t key_blocks = shape.key_blocks();
-      const Shape rows = {batch, size.heads, shape.total_rows(), size.depth};
-      Tensor keys = on_device(dtype(), rows), wanted = on_device(dtype(), rows);
-      Tensor means = on_device(dtype(), {batch, size.heads, query_blocks,
-                                         size.query_block / kPooledQueries, size.depth});
-      Tensor weights = on_device(DType::kF32, {shape.total_rows()});
-      Tensor wanted_weights = on_device(DType::kF32, {shape.total_rows()});
-      const auto norm = [&](bool of_keys) {
-        for (std::int64_t begin = 0; begin < size.tokens; begin += kSlab) {
-          const std::int64_t end = std::min(begin + kSlab, size.tokens);
-          NormPool pool;
-          pool.first_token = begin;
-          pool.num_tokens = size.tokens;
-          pool.shape = shape;
-          pool.scale = 0.125;
-          (of_keys ? pool.keys : pool.queries) = of_keys ? keys : means;
-          pool.log2_weight = weights;
-          ops().rms_norm_rope({.x = x.device.view().slice(1, begin, end),
-                               .gamma = gamma.device,
-                               .rope_cos = cosines.device.view().slice(0, begin, end),
-                               .rope_sin = sines.device.view().slice(0, begin, end),
-                               .y = y.device.view().slice(1, begin, end),
-                               .pool = &pool});
-        }
-      };
-      norm(true);
-      const RmsNormRopeArgs host{.x = x.host,
-                                 .gamma = gamma.host,
-                                 .rope_cos = cosines.host,
-                                 .rope_sin = sines.host,
-                                 .y = y.host};
-      expect_close(values(y.device), reference::rms_norm_rope<double>(host),
-                   rounded(reference::rms_norm_rope<float>(host), dtype()), what);
-
-      Pyramid pyramid;
-      pyramid.shape = shape;
-      Tensor v = on_device(dtype(), y.device.shape());
-      ops().copy(y.device, v);
-      Tensor pooled_values = on_device(dtype(), rows);
-      pyramid.keys = wanted;
-      pyramid.values = pooled_values;
-      pyramid.log2_weight = wanted_weights;
-      ops().build_pyramid({.k = y.device, .v = v, .similarity_thresholds = {}, .pyramid = pyramid});
-      expect_same(keys, wanted, what + ", keys");
-      expect_same(keys, pooled_values, what + ", values");
-      expect_same(weights, wanted_weights, what + ", weights");
-
-      norm(false);
-      const Shape pairs = {batch, size.heads, query_blocks, key_blocks};
-      Tensor levels = on_device(DType::kU8, pairs);
-      Tensor importance = on_device(DType::kF32, pairs);
-      SelectBlocksArgs select{.q = y.device,
-                              .k = y.device,
-                              .pyramid = pyramid,
-                              .scale = 0.125,
-                              .params = {},
-                              .importance = importance,
-                              .levels = levels,
-                              .order = {},
-                              .nominal_density = {}};
-      select.params.key_block = size.key_block;
-      select.params.query_block = size.query_block;
-      ops().select_blocks(select);
-      const auto from_rows = bytes(importance);
-      // The values once more, beside the selection.
-      Tensor values_beside = on_device(dtype(), rows);
-      BuildPyramidArgs beside{.k = {}, .v = v, .similarity_thresholds = {}, .pyramid = pyramid};
-      beside.pyramid.values = values_beside;
-      select.pooled_queries = means;
-      select.pyramid_beside = &beside;
-      ops().select_blocks(select);
-      expect_same(values_beside, pooled_values, what + ", values beside");
-      if (size.depth >= 64) {  // else the means are wanted in float32
-        EXPECT_EQ(bytes(importance), from_rows) << what;
+    const Mirrored x = random({batch, size.tokens, width}, 4, DType::kF32, 5.0);
+    Mirrored y = poisoned({batch, size.tokens, size.heads, size.depth}, dtype());
+    const PyramidShape shape = {size.tokens, size.key_block, 2};
+    const std::int64_t query_blocks = (size.tokens + size.query_block - 1) / size.query_block;
+    const std::int64_t key_blocks = shape.key_blocks();
+    const Shape rows = {batch, size.heads, shape.total_rows(), size.depth};
+    Tensor keys = on_device(dtype(), rows), wanted = on_device(dtype(), rows);
+    Tensor means = on_device(
+        dtype(), {batch, size.heads, query_blocks, size.query_block / kPooledQueries, size.depth});
+    Tensor weights = on_device(DType::kF32, {shape.total_rows()});
+    Tensor wanted_weights = on_device(DType::kF32, {shape.total_rows()});
+    const auto norm = [&](bool of_keys) {
+      for (std::int64_t begin = 0; begin < size.tokens; begin += kSlab) {
+        const std::int64_t end = std::min(begin + kSlab, size.tokens);
+        NormPool pool;
+        pool.first_token = begin;
+        pool.num_tokens = size.tokens;
+        pool.shape = shape;
+        pool.scale = 0.125;
+        (of_keys ? pool.keys : pool.queries) = of_keys ? keys : means;
+        pool.log2_weight = weights;
+        ops().rms_norm_rope({.x = x.device.view().slice(1, begin, end),
+                             .gamma = gamma.device,
+                             .rope_cos = cosines.device.view().slice(0, begin, end),
+                             .rope_sin = sines.device.view().slice(0, begin, end),
+                             .y = y.device.view().slice(1, begin, end),
+                             .pool = &pool});
       }
+    };
+    norm(true);
+    const RmsNormRopeArgs host{.x = x.host,
+                               .gamma = gamma.host,
+                               .rope_cos = cosines.host,
+                               .rope_sin = sines.host,
+                               .y = y.host};
+    expect_close(values(y.device), reference::rms_norm_rope<double>(host),
+                 rounded(reference::rms_norm_rope<float>(host), dtype()), what);
+
+    Pyramid pyramid;
+    pyramid.shape = shape;
+    Tensor v = on_device(dtype(), y.device.shape());
+    ops().copy(y.device, v);
+    Tensor pooled_values = on_device(dtype(), rows);
+    pyramid.keys = wanted;
+    pyramid.values = pooled_values;
+    pyramid.log2_weight = wanted_weights;
+    ops().build_pyramid({.k = y.device, .v = v, .similarity_thresholds = {}, .pyramid = pyramid});
+    expect_same(keys, wanted, what + ", keys");
+    expect_same(keys, pooled_values, what + ", values");
+    expect_same(weights, wanted_weights, what + ", weights");
+
+    norm(false);
+    const Shape pairs = {batch, size.heads, query_blocks, key_blocks};
+    Tensor levels = on_device(DType::kU8, pairs);
+    Tensor importance = on_device(DType::kF32, pairs);
+    SelectBlocksArgs select{.q = y.device,
+                            .k = y.device,
+                            .pyramid = pyramid,
+                            .scale = 0.125,
+                            .params = {},
+                            .importance = importance,
+                            .levels = levels,
+                            .order = {},
+                            .nominal_density = {}};
+    select.params.key_block = size.key_block;
+    select.params.query_block = size.query_block;
+    ops().select_blocks(select);
+    const auto from_rows = bytes(importance);
+    // The values once more, beside the selection.
+    Tensor values_beside = on_device(dtype(), rows);
+    BuildPyramidArgs beside{.k = {}, .v = v, .similarity_thresholds = {}, .pyramid = pyramid};
+    beside.pyramid.values = values_beside;
+    select.pooled_queries = means;
+    select.pyramid_beside = &beside;
+    ops().select_blocks(select);
+    expect_same(values_beside, pooled_values, what + ", values beside");
+    if (size.depth >= 64) {  // else the means are wanted in float32
+      EXPECT_EQ(bytes(importance), from_rows) << what;
     }
   }
 }
