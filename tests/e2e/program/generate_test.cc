@@ -382,7 +382,8 @@ TEST(Generate, SaysWhyAttentionIsWhatItIs) {
   EXPECT_THAT(said({}), HasSubstr("attention dense (auto: 32 tokens"));
   EXPECT_EQ(settings_of(folder / "clip.mp4").at("attention"), "dense");
   EXPECT_THAT(said({"--attention", "dense"}), HasSubstr("attention dense, "));
-  EXPECT_THAT(said({"--attention", "psa"}), HasSubstr("attention psa (32 tokens, dense was"));
+  EXPECT_THAT(said({"--attention", "psa"}),
+              HasSubstr("attention psa (32 tokens; auto is dense below 4096)"));
 }
 
 TEST(Generate, APresetFileIsRepeatedWithoutTheFile) {
