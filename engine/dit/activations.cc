@@ -87,10 +87,10 @@ DitActivations::DitActivations(kernels::Ops& ops, const TransformerConfig& confi
   hidden = view(ops.context().compute_dtype(),
                 {1, hidden_rows(ops.context(), num_tokens, config.ffn_dim), config.ffn_dim});
   if (ops.context().device().kind != DeviceKind::kCpu) {
-    const std::int64_t row_bytes = 2 * dim * static_cast<std::int64_t>(sizeof(float));
+    const std::int64_t row_bytes = dim * static_cast<std::int64_t>(sizeof(float));
     const std::int64_t rows =
         rows_in(static_cast<std::int64_t>(hidden.num_bytes()), row_bytes, num_tokens);
-    const Shape shape = {1, rows, 2 * dim};
+    const Shape shape = {1, rows, dim};
     const bool fits = rows * row_bytes <= static_cast<std::int64_t>(hidden.num_bytes());
     projected = fits ? over(hidden, DType::kF32, shape) : view(DType::kF32, shape);
   }

@@ -37,16 +37,16 @@ struct DitActivations {
   TensorView v;                      // [1, L, C]
   TensorView y;          // [1, L, C] what attention returns, float32; where q and k were
   TensorView ffn;        // [1, L, C] what a feed-forward layer returns; there, too
-  TensorView projected;  // [1, R, 2 C] rows of q and k before their norms, float32; on
-                         // a GPU only, where hidden is
+  TensorView projected;  // [1, R, C] rows of q or k before their norm, float32; on a
+                         // GPU only, where hidden is
   TensorView hidden;     // [1, R, F] feed-forward slice
   TensorView head_rows;  // [1, R, C] slice that the head reads, float32
   Tensor head_tokens;    // [1, L, 4 Cout], float32
   std::unique_ptr<kernels::PyramidSparseAttention> pyramid;  // null when attention is dense
   AttentionDensity density;
   AttentionProbe* probe = nullptr;  // told of every self-attention; null: nobody looks
-  // [layers + 1] I32: rows of x with NaN or infinite values seen so far in each layer, after both
-  // attentions, and such values in the velocity.
+  // [layers + 1] I32: rows of x with NaN or infinite values seen so far behind each layer, and such
+  // values in the velocity.
   Tensor nonfinite;
 
  private:

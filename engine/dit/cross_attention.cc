@@ -10,7 +10,7 @@ CrossAttention::CrossAttention(const TransformerConfig& config, const Weights& w
       head_dim_(config.attention_head_dim),
       to_q_(config.dim(), config.dim(), weights.child("to_q")),
       to_k_(config.dim(), config.dim(), weights.child("to_k")),
-      to_v_(config.dim(), config.dim(), weights.child("to_v")),
+      to_v_(config.dim(), config.dim(), weights.child("to_v"), Linear::Bias::kOfResult),
       to_out_(config.dim(), config.dim(), weights.child("to_out.0")),
       norm_q_(config.dim(), config.eps, weights.child("norm_q")),
       norm_k_(config.dim(), config.eps, weights.child("norm_k")) {
@@ -35,18 +35,17 @@ void CrossAttention::project(kernels::Ops& ops, DitActivations& a) const {
     to_q_(ops, a.h, a.q);
     return norm_q_(ops, a.q, a.q);
   }
-  const std::int64_t dim = num_heads_ * head_dim_, rows = 2 * a.projected.dim(1);
-  const TensorView projected = a.projected.reshape({1, rows, dim});
-  for (std::int64_t begin = 0; begin < a.h.shape()[1]; begin += rows) {
-    const std::int64_t end = std::min(begin + rows, a.h.shape()[1]);
-    const TensorView q = projected.slice(1, 0, end - begin);
+  const std::int64_t rows = a.h.shape()[1];
+  for (std::int64_t begin = 0; begin < rows; begin += a.projected.dim(1)) {
+    const std::int64_t end = std::min(begin + a.projected.dim(1), rows);
+    const TensorView q = a.projected.slice(1, 0, end - begin);
     to_q_(ops, a.h.view().slice(1, begin, end), q);
     norm_q_(ops, q, a.q.slice(1, begin, end));
   }
 }
 
-ConstTensorView CrossAttention::forward(kernels::Ops& ops, const TextKeysValues& text,
-                                        ConstTensorView key_log_weight, DitActivations& a) const {
+void CrossAttention::add_to(kernels::Ops& ops, const TextKeysValues& text,
+                            ConstTensorView key_log_weight, DitActivations& a) const {
   project(ops, a);
   ops.attention({.q = a.q.split_last(num_heads_, head_dim_),  // h = attention [B,L,N,D]
                  .k = text.k.view().split_last(num_heads_, head_dim_),
@@ -54,8 +53,7 @@ ConstTensorView CrossAttention::forward(kernels::Ops& ops, const TextKeysValues&
                  .scale = 1.0 / std::sqrt(static_cast<double>(head_dim_)),
                  .key_log_weight = key_log_weight,
                  .out = a.h.view().split_last(num_heads_, head_dim_)});
-  to_out_(ops, a.h, a.y);  // y = h Wo' + bo                         [B,L,C]
-  return a.y;
+  to_out_.add_to(ops, a.h, a.x);  // x = x + h Wo' + bo             [B,L,C]
 }
 
 }  // namespace psagen::engine

@@ -29,9 +29,9 @@ class CrossAttention {
   // text [1, S, C]: the prompt after the text projection.
   TextKeysValues project_text(kernels::Ops& ops, ConstTensorView text) const;
 
-  // y = Wo attention(h, text) + bo, in a.y; reads a.h, which it also uses as scratch.
-  ConstTensorView forward(kernels::Ops& ops, const TextKeysValues& text,
-                          ConstTensorView key_log_weight, DitActivations& a) const;
+  // x = x + Wo attention(h, text) + bo, in a.x; reads a.h, which it also uses as scratch.
+  void add_to(kernels::Ops& ops, const TextKeysValues& text, ConstTensorView key_log_weight,
+              DitActivations& a) const;
 
  private:
   void project(kernels::Ops& ops, DitActivations& a) const;

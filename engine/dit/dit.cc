@@ -40,11 +40,10 @@ Dit::Dit(const TransformerConfig& config, const Weights& weights, kernels::Ops& 
   blocks_.reserve(static_cast<std::size_t>(config.num_layers));
   for (std::int64_t n = 0; n < config.num_layers; ++n) {
     if (n < resident) {
-      blocks_.emplace_back(config, n, blocks.child(n), ops, DitBlock::Weighed::kResident);
+      blocks_.emplace_back(config, n, blocks.child(n), ops);
       continue;
     }
-    blocks_.emplace_back(config, n, blocks.child(n).placed_in(stream_->place(n - resident)), ops,
-                         DitBlock::Weighed::kStreamed);
+    blocks_.emplace_back(config, n, blocks.child(n).placed_in(stream_->place(n - resident)), ops);
     stream_->keep(n - resident);
   }
 }
@@ -121,9 +120,10 @@ void Dit::forward(kernels::Ops& ops, ConstTensorView latent, double timestep,
   for (std::int64_t begin = 0; begin < a.x.shape()[1]; begin += a.head_rows.dim(1)) {
     const std::int64_t end = std::min(begin + a.head_rows.dim(1), a.x.shape()[1]);
     const TensorView h = a.head_rows.slice(1, 0, end - begin);
-    norm_out_.add(ops, {pending.y.slice(1, begin, end), pending.gate},
-                  a.x.view().slice(1, begin, end), m.scale, m.shift, h);  // LN(x) modulated
-    proj_out_(ops, h, a.head_tokens.view().slice(1, begin, end));         // [B,L,4 Cout]
+    const PendingResidual rows = {pending.y.slice(1, begin, end), pending.gate, pending.nonfinite};
+    norm_out_.add(ops, rows, a.x.view().slice(1, begin, end), m.scale, m.shift,
+                  h);                                              // LN(x) modulated
+    proj_out_(ops, h, a.head_tokens.view().slice(1, begin, end));  // [B,L,4 Cout]
   }
   ops.unpatchify({.tokens = a.head_tokens, .order = a.order_table, .latent = velocity});
   ops.count_nonfinite(a.head_tokens, nonfinite(blocks_.size()));

@@ -16,19 +16,16 @@ namespace psagen::engine {
 
 class DitBlock {
  public:
-  // Streamed weights stay where `weights` puts them; resident ones may be laid out anew.
-  enum class Weighed { kResident, kStreamed };
-
   DitBlock(const TransformerConfig& config, std::int64_t layer, const Weights& weights,
-           kernels::Ops& ops, Weighed weighed);
+           kernels::Ops& ops);
 
   TextKeysValues project_text(kernels::Ops& ops, ConstTensorView text) const {
     return attn2_.project_text(ops, text);
   }
 
-  // a.x in place, `before` added first; returns what the block leaves to be added. Reads a.time.e0.
-  // `modulation` [1, 6, C] is scratch that must last as long as the result. `nonfinite` [1] I32 +=
-  // rows of x with values that are not finite.
+  // a.x in place, `before` added first; returns what the block leaves to be added, with `nonfinite`
+  // [1] I32, which then counts rows of x that are not finite. Reads a.time.e0. `modulation`
+  // [1, 6, C] is scratch that must last as long as the result.
   PendingResidual forward(kernels::Ops& ops, const PendingResidual& before,
                           const StepPosition& position, const TextKeysValues& text,
                           ConstTensorView key_log_weight, TensorView modulation,

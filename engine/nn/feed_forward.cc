@@ -5,7 +5,8 @@
 namespace psagen::engine {
 
 FeedForward::FeedForward(std::int64_t dim, std::int64_t hidden, const Weights& weights)
-    : up_(dim, hidden, weights.child("net.0.proj")), down_(hidden, dim, weights.child("net.2")) {}
+    : up_(dim, hidden, weights.child("net.0.proj"), Linear::Bias::kOfResult),
+      down_(hidden, dim, weights.child("net.2"), Linear::Bias::kOfResult) {}
 
 void FeedForward::operator()(kernels::Ops& ops, ConstTensorView h, TensorView hidden,
                              TensorView y) const {

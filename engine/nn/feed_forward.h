@@ -14,7 +14,7 @@ class FeedForward {
   // Reads `net.0.proj` [hidden, dim] and `net.2` [dim, hidden].
   FeedForward(std::int64_t dim, std::int64_t hidden, const Weights& weights);
 
-  // h [B, L, dim], hidden [B, R, hidden] with any R >= 1, y [B, L, dim].
+  // h [B, L, dim], hidden [B, R, hidden] with any R >= 1, y [B, L, dim], all of one type.
   void operator()(kernels::Ops& ops, ConstTensorView h, TensorView hidden, TensorView y) const;
 
  private:

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <initializer_list>
 
 #include "engine/weights/weights.h"
 #include "kernels/ops.h"
@@ -11,14 +10,13 @@ namespace psagen::engine {
 
 class Linear {
  public:
-  enum class Bias { kNone, kPresent };
+  // kOfResult: of a result that has the type of the product; a GPU then keeps it in that type, in
+  // which it is added (kernels/cuda/linear.cc).
+  enum class Bias { kNone, kPresent, kOfResult };
 
   // Reads `weight` [out, in] and, unless told otherwise, `bias` [out].
   Linear(std::int64_t in, std::int64_t out, const Weights& weights, Bias bias = Bias::kPresent,
          Weights::Use use = Weights::Use::kProduct);
-  // The outputs of several layers of one input, one behind the other, as one product. Copies their
-  // weights: for a GPU, where few large products are faster than many.
-  Linear(kernels::Ops& ops, std::initializer_list<const Linear*> layers);
 
   // y = activation(x W' + b); x [B, ..., in], y [B, ..., out].
   void operator()(kernels::Ops& ops, ConstTensorView x, TensorView y,

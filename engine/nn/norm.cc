@@ -10,8 +10,7 @@ void LayerNorm::operator()(kernels::Ops& ops, ConstTensorView x, TensorView y) c
 }
 
 void LayerNorm::add(kernels::Ops& ops, const PendingResidual& pending, TensorView x,
-                    ConstTensorView scale, ConstTensorView shift, TensorView h,
-                    TensorView nonfinite) const {
+                    ConstTensorView scale, ConstTensorView shift, TensorView h) const {
   if (!pending.y) {
     ops.layer_norm({.x = x,
                     .gamma = weight_,
@@ -31,7 +30,7 @@ void LayerNorm::add(kernels::Ops& ops, const PendingResidual& pending, TensorVie
                      .shift = shift,
                      .eps = eps_,
                      .h = h,
-                     .nonfinite = nonfinite});
+                     .nonfinite = pending.nonfinite});
 }
 
 RmsNorm::RmsNorm(std::int64_t dim, double eps, const Weights& weights)

@@ -11,8 +11,9 @@ namespace psagen::engine {
 // What a layer leaves to be added to the residual stream x: x = x + gate y. The norm of the next
 // layer does it on its way, so that x is read and written once between two layers.
 struct PendingResidual {
-  ConstTensorView y;     // [B, L, C]; empty: nothing is left to add
-  ConstTensorView gate;  // [B, C]; empty: 1
+  ConstTensorView y;       // [B, L, C]; empty: nothing is left to add
+  ConstTensorView gate{};  // [B, C]; empty: 1
+  TensorView nonfinite{};  // ResidualNormArgs::nonfinite, optional
 };
 
 class LayerNorm {
@@ -25,9 +26,9 @@ class LayerNorm {
   // y = LN(x); x, y [B, L, C].
   void operator()(kernels::Ops& ops, ConstTensorView x, TensorView y) const;
   // x = x + gate y of `pending`, then h = LN(x), and h = h (1 + scale) + shift where the two
-  // [B, C] are given. h may be pending.y. `nonfinite`: ResidualNormArgs::nonfinite, of a pending y.
+  // [B, C] are given. h may be pending.y.
   void add(kernels::Ops& ops, const PendingResidual& pending, TensorView x, ConstTensorView scale,
-           ConstTensorView shift, TensorView h, TensorView nonfinite = {}) const;
+           ConstTensorView shift, TensorView h) const;
 
  private:
   double eps_;

@@ -139,7 +139,8 @@ class AttentionLayer {
     Context& context = ops.context();
     const Shape heads = {1, tokens, config.num_attention_heads, config.attention_head_dim};
     const Shape angles = {tokens, config.attention_head_dim / 2};
-    projected_ = random_tensor(ops, DType::kF32, {1, tokens, 2 * config.dim()}, 1);
+    projected_q_ = random_tensor(ops, DType::kF32, {1, tokens, config.dim()}, 1);
+    projected_k_ = random_tensor(ops, DType::kF32, {1, tokens, config.dim()}, 6);
     gamma_ = random_tensor(ops, DType::kF32, {config.dim()}, 2);
     cosine_ = random_tensor(ops, DType::kF32, angles, 3);
     sine_ = random_tensor(ops, DType::kF32, angles, 4);
@@ -155,11 +156,10 @@ class AttentionLayer {
   bool pools_in_norm() const { return sparse_ != nullptr && sparse_->pools_in_norm(); }
 
   void norm(bool pool) {
-    const std::int64_t dim = gamma_.shape()[0];
     for (const bool is_key : {false, true}) {
       kernels::NormPool pooled;
       if (pool) pooled = is_key ? sparse_->key_pool(0) : sparse_->query_pool(0, scale_);
-      ops_.rms_norm_rope({.x = projected_.view().slice(2, is_key ? dim : 0, is_key ? 2 * dim : dim),
+      ops_.rms_norm_rope({.x = is_key ? projected_k_ : projected_q_,
                           .gamma = gamma_,
                           .rope_cos = cosine_,
                           .rope_sin = sine_,
@@ -190,7 +190,7 @@ class AttentionLayer {
  private:
   kernels::Ops& ops_;
   double scale_;
-  Tensor projected_, gamma_, cosine_, sine_, q_, k_, v_, out_;
+  Tensor projected_q_, projected_k_, gamma_, cosine_, sine_, q_, k_, v_, out_;
   std::unique_ptr<kernels::PyramidSparseAttention> sparse_;
 };
 

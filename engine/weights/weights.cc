@@ -60,7 +60,8 @@ struct Weights::State {
   }
 
   DType device_dtype(const TensorEntry& entry, Use use) const {
-    return use == Use::kProduct && entry.shape.rank() > 1 ? product_dtype : DType::kF32;
+    const bool is_product = use == Use::kProduct && entry.shape.rank() > 1;
+    return is_product || use == Use::kResult ? product_dtype : DType::kF32;
   }
 
   Tensor uploaded(const TensorEntry& entry, Use use, Allocator& memory) {
@@ -115,7 +116,8 @@ Parameter Weights::maybe(const Shape& shape, const std::string& name, Use use) c
   check_found(*entry, shape);
   state_->read.insert(entry->name);
   if (state_->context.runtime() != nullptr) {
-    const std::string key = entry->name + (use == Use::kProduct ? "" : " as values");
+    const std::string key =
+        concat(entry->name, " as ", dtype_name(state_->device_dtype(*entry, use)));
     const auto copy = state_->copy_of(key, [&] {
       return state_->uploaded(*entry, use,
                               memory_ != nullptr ? *memory_ : state_->context.allocator());

@@ -34,11 +34,12 @@ inline constexpr std::size_t kWeightAlignment = 256;
 class Weights {
  public:
   // What a tensor is for decides its type on a GPU: matrices and kernels of products have the type
-  // the component computes in; values that are added or multiplied one by one keep float32. On the
-  // CPU both stay as the file has them.
-  enum class Use { kProduct, kValues };
+  // the component computes in; values that are added or multiplied one by one keep float32, but for
+  // those of a product's result, which have its type. On the CPU all stay as the file has them.
+  enum class Use { kProduct, kValues, kResult };
 
-  // The context must outlive every Parameter. `product_dtype`: of Use::kProduct on a GPU.
+  // The context must outlive every Parameter. `product_dtype`: of Use::kProduct and
+  // kResult on a GPU.
   Weights(std::shared_ptr<const WeightSource> source, Context& context, DType product_dtype);
   Weights(std::shared_ptr<const WeightSource> source, Context& context)
       : Weights(std::move(source), context, context.compute_dtype()) {}
@@ -56,7 +57,7 @@ class Weights {
 
   // The tensor of that name and exactly that shape, F32, BF16 or F16. Throws Error that names the
   // tensor and file: kNotFound where it is absent, kInvalidArgument (found, wanted) where shape or
-  // dtype are wrong. Tensors of one dimension are values whatever `use` says.
+  // dtype are wrong. Tensors of one dimension are values where `use` says kProduct.
   Parameter get(const Shape& shape, const std::string& name, Use use = Use::kProduct) const;
   // An empty Parameter where the tensor is absent.
   Parameter maybe(const Shape& shape, const std::string& name, Use use = Use::kProduct) const;

@@ -125,8 +125,8 @@ void check_norm_pool(const Ops& ops, const RmsNormRopeArgs& args) {
 }
 
 void check_build_pyramid(const Ops& ops, const BuildPyramidArgs& args) {
-  const PsaChecks check("build_pyramid", args.v);
-  check.heads("v", args.v, args.pyramid.values.dtype());
+  const PsaChecks check("build_pyramid", args.v ? args.v : args.k);
+  if (args.v) check.heads("v", args.v, args.pyramid.values.dtype());
   const DType keys = args.k ? args.k.dtype() : args.pyramid.keys.dtype();
   if (args.k) check.heads("k", args.k, keys);
   check.pyramid(args.pyramid, keys, ops.pyramid_format(keys));

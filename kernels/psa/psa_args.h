@@ -58,9 +58,11 @@ struct Pyramid {
 };
 
 struct BuildPyramidArgs {
-  // [B, L, N, D], last dimension unit-stride; not given: the keys and the weights are there.
+  // [B, L, N, D], last dimension unit-stride. One of the two may be left out, keys together with
+  // the weights of rows: that half of the pyramid is there already, or made elsewhere. The CPU
+  // makes keys and values together.
   ConstTensorView k;
-  ConstTensorView v;                                 // [B, L, N, D]
+  ConstTensorView v;
   std::array<double, 3> similarity_thresholds = {};  // of levels 2, 4, 8; with level_caps only
   Pyramid pyramid;                                   // out
 };

@@ -39,12 +39,18 @@ struct PyramidSparseAttention::Buffers {
   std::size_t last_slot = 0;
 };
 
+PyramidSparseAttention::PyramidSparseAttention(Ops& ops, const PsaParams& params)
+    : params_(params),
+      pools_apart_(ops.context().runtime() != nullptr),
+      rows_are_alike_(params.selection == LevelSelection::kQuota && !params.similarity_cap) {
+  validate(params);
+}
+
 PyramidSparseAttention::PyramidSparseAttention(Ops& ops, std::int64_t batch,
                                                std::int64_t num_tokens, std::int64_t num_heads,
                                                std::int64_t head_dim, const PsaParams& params,
                                                std::int64_t num_slots)
-    : params_(params) {
-  validate(params);
+    : PyramidSparseAttention(ops, params) {
   const DType scored = ops.context().score_dtype();
   const Shape heads = {batch, num_tokens, num_heads, head_dim};
   buffers_ = std::make_unique<Buffers>(ops, heads, scored, ops.context().compute_dtype(), params,
@@ -60,8 +66,7 @@ PyramidSparseAttention::PyramidSparseAttention(Ops& ops, std::int64_t batch,
 
 PyramidSparseAttention::PyramidSparseAttention(Ops& ops, const Shape& heads, DType scored,
                                                DType summed, const PsaParams& params)
-    : params_(params) {
-  validate(params);
+    : PyramidSparseAttention(ops, params) {
   buffers_ = std::make_unique<Buffers>(ops, heads, scored, summed, params, 0);
 }
 
@@ -90,6 +95,12 @@ NormPool PyramidSparseAttention::key_pool(std::int64_t first_token) const {
   return pool;
 }
 
+// Rows of one work need no order.
+TensorView PyramidSparseAttention::order_of(Slot& slot, const PsaSelection& selection) const {
+  if (rows_are_alike_ && selection.head_bounds.empty()) return {};
+  return slot.order.view();
+}
+
 // Q against the coarsest keys -> importance of each pair of blocks -> level of each pair
 void PyramidSparseAttention::select(Ops& ops, ConstTensorView q, ConstTensorView k, double scale,
                                     const PsaSelection& selection, const BuildPyramidArgs* beside,
@@ -106,7 +117,7 @@ void PyramidSparseAttention::select(Ops& ops, ConstTensorView q, ConstTensorView
                      .pyramid_beside = beside,
                      .importance = {},
                      .levels = slot.levels,
-                     .order = slot.order,
+                     .order = order_of(slot, selection),
                      .nominal_density = nominal});
   slot.is_chosen = true;
 }
@@ -124,15 +135,18 @@ void PyramidSparseAttention::forward(Ops& ops, ConstTensorView q, ConstTensorVie
   PSAGEN_CHECK(!selection.reuse || slot.is_chosen, ErrorCode::kInternal, "psa: slot ",
                selection.slot, " holds no levels to reuse");
   // K, V -> means of 1, 2, 4 and 8 tokens; those of V may be made beside the selection
-  const BuildPyramidArgs pyramid = {.k = selection.pooled ? ConstTensorView{} : k,
-                                    .v = v,
-                                    .similarity_thresholds = params_.similarity_thresholds,
-                                    .pyramid = b.pyramid};
-  const bool beside = selection.pooled && !selection.reuse;
-  if (!beside) ops.build_pyramid(pyramid);
+  const BuildPyramidArgs whole = {.k = selection.pooled ? ConstTensorView{} : k,
+                                  .v = v,
+                                  .similarity_thresholds = params_.similarity_thresholds,
+                                  .pyramid = b.pyramid};
+  BuildPyramidArgs keys = whole, values = whole;
+  keys.v = values.k = {};
+  const bool beside = pools_apart_ && !selection.reuse;
+  if (!beside) ops.build_pyramid(whole);
+  if (beside && keys.k) ops.build_pyramid(keys);
   const TensorView kept = slot.nominal_density ? slot.nominal_density.view() : TensorView();
   if (!selection.reuse)
-    select(ops, q, k, scale, selection, beside ? &pyramid : nullptr, slot,
+    select(ops, q, k, scale, selection, beside ? &values : nullptr, slot,
            kept ? kept : density.nominal);
   if (kept && density.nominal && !ops.context().workspace().counts_only())
     ops.copy(kept, density.nominal);
@@ -142,7 +156,7 @@ void PyramidSparseAttention::forward(Ops& ops, ConstTensorView q, ConstTensorVie
                         .v = v,
                         .pyramid = b.pyramid,
                         .levels = slot.levels,
-                        .order = slot.order,
+                        .order = order_of(slot, selection),
                         .scale = scale,
                         .query_block = params_.query_block,
                         .out = out,

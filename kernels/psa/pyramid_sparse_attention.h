@@ -62,12 +62,16 @@ class PyramidSparseAttention {
  private:
   struct Buffers;
   struct Slot;
+  PyramidSparseAttention(Ops& ops, const PsaParams& params);
+  TensorView order_of(Slot& slot, const PsaSelection& selection) const;
   void select(Ops& ops, ConstTensorView q, ConstTensorView k, double scale,
               const PsaSelection& selection, const BuildPyramidArgs* beside, Slot& slot,
               TensorView nominal);
 
   PsaParams params_;
   bool pools_in_norm_ = false;
+  bool pools_apart_;     // values beside the selection: not on the CPU
+  bool rows_are_alike_;  // in work
   std::unique_ptr<Buffers> buffers_;
 };
 

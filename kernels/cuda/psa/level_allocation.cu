@@ -41,14 +41,13 @@ struct AllocationParams {
   }
 };
 
-// The largest share that any of `count` rows of scores gives to a block, divided by the sum. Thread
-// t has blocks [t kItems, (t + 1) kItems), zeros past the last one.
+// The largest share that any of `count` rows of scores gives to a block, divided by the sum; zeros
+// past the last one.
 template <typename Team>
 __device__ inline void importance_of(const AllocationParams& p, const float* rows, int count,
                                      typename Team::Shared& shared,
                                      float (&importance)[Team::kItems]) {
   constexpr int kItems = Team::kItems;
-  const int first = Team::index() * kItems;
 #pragma unroll
   for (int i = 0; i < kItems; ++i) importance[i] = 0.0f;
 #pragma unroll 1
@@ -58,28 +57,29 @@ __device__ inline void importance_of(const AllocationParams& p, const float* row
     float max = minus_infinity();
 #pragma unroll
     for (int i = 0; i < kItems; ++i) {
-      shares[i] = first + i < p.key_blocks ? row[first + i] : minus_infinity();
+      const int block = Team::block_of(i);
+      shares[i] = block < p.key_blocks ? row[block] : minus_infinity();
       max = fmaxf(max, shares[i]);
     }
     max = Team::max(max, shared);
     double sum = 0.0;
 #pragma unroll
     for (int i = 0; i < kItems; ++i) {
-      shares[i] = first + i < p.key_blocks ? exp2f(shares[i] - max) : 0.0f;
+      shares[i] = Team::block_of(i) < p.key_blocks ? exp2f(shares[i] - max) : 0.0f;
       sum += shares[i];
     }
-    sum = Team::sum(sum, shared);
+    const double inverse = 1.0 / Team::sum(sum, shared);
 #pragma unroll
     for (int i = 0; i < kItems; ++i)
-      importance[i] = fmaxf(importance[i], static_cast<float>(shares[i] / sum));
+      importance[i] = fmaxf(importance[i], static_cast<float>(shares[i] * inverse));
   }
   if (count == 1) return;
   double sum = 0.0;
 #pragma unroll
   for (int i = 0; i < kItems; ++i) sum += importance[i];
-  sum = Team::sum(sum, shared);
+  const double inverse = 1.0 / Team::sum(sum, shared);
 #pragma unroll
-  for (int i = 0; i < kItems; ++i) importance[i] = static_cast<float>(importance[i] / sum);
+  for (int i = 0; i < kItems; ++i) importance[i] = static_cast<float>(importance[i] * inverse);
 }
 
 // One warp: the sum of the first `count` weights of a turn, one after the other, onto `sum`; the
@@ -143,7 +143,7 @@ __global__ void __launch_bounds__(Team::kThreads* Team::kRowsOfBlock)
       static_cast<std::int64_t>(blockIdx.x) * Team::kRowsOfBlock + Team::row();
   if (index >= p.rows) return;
   const std::int64_t row = p.first_row + index;
-  const int first = Team::index() * kItems;
+  const int first = Team::index() * kItems;  // of the thread's positions, once they are sorted
   float importance[kItems];
   importance_of<Team>(p, p.scores + index * p.slots * p.key_blocks,
                       p.slots == 1 ? 1 : p.means_of(static_cast<int>(row % p.query_blocks)),
@@ -151,7 +151,8 @@ __global__ void __launch_bounds__(Team::kThreads* Team::kRowsOfBlock)
   if (p.importance != nullptr)
 #pragma unroll
     for (int i = 0; i < kItems; ++i)
-      if (first + i < p.key_blocks) p.importance[index * p.key_blocks + first + i] = importance[i];
+      if (const int block = Team::block_of(i); block < p.key_blocks)
+        p.importance[index * p.key_blocks + block] = importance[i];
   bool infinite = false;
 #pragma unroll
   for (int i = 0; i < kItems; ++i) infinite = infinite || allocation::is_infinite(importance[i]);
@@ -161,7 +162,7 @@ __global__ void __launch_bounds__(Team::kThreads* Team::kRowsOfBlock)
 #pragma unroll
   for (int i = 0; i < kItems; ++i) {
     keys[i] = allocation::sort_key(allocation::weight_of(importance[i], infinite));
-    blocks[i] = static_cast<std::uint16_t>(first + i);
+    blocks[i] = static_cast<std::uint16_t>(Team::block_of(i));
   }
   // Thread t then has positions [t kItems, (t + 1) kItems).
   Team::sort(keys, blocks, shared.team);
@@ -221,7 +222,7 @@ void launch_rows(CudaRuntime& runtime, const AllocationParams& p) {
   // Rows of the published models: 32,760 tokens are 256, 512 or 1,024 key blocks, 75,600 are 591,
   // 1,182 or 2,363.
   if (p.key_blocks <= 256) return launch<WarpTeam<8>>(runtime, p);
-  if (p.key_blocks <= 640) return launch<BlockTeam<128, 5>>(runtime, p);
+  if (p.key_blocks <= 1024) return launch<WarpTeam<32>>(runtime, p);
   if (p.key_blocks <= 1280) return launch<BlockTeam<128, 10>>(runtime, p);
   if (p.key_blocks <= 2560) return launch<BlockTeam<256, 10>>(runtime, p);
   launch<BlockTeam<512, 16>>(runtime, p);

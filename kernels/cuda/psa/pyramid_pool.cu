@@ -1,6 +1,6 @@
 // Keys and values averaged over 2, 4 and 8 tokens, row-major, and how far each key block may be
 // pooled before its keys disagree; formulas in kernels/psa/psa_args.h. Keys come with their norm
-// where that can make them (norm_rope_pool.cu); then only the values are left.
+// where that can make them (norm_rope_pool.cu), and values may be pooled beside the selection.
 //
 // A block of threads has one key block of one head, of k or of v; a thread eight neighbouring
 // elements of eight neighbouring tokens, whose seven means it makes in registers, each level's sums
@@ -199,7 +199,7 @@ __device__ inline void pool_block(const PoolParams& p, const HeadRows& from, voi
 
 template <typename S, typename T, bool kCaps>
 __global__ void __launch_bounds__(kMostThreads, 1) pyramid_pool_kernel(const PoolParams p) {
-  if (blockIdx.z == 0)
+  if (p.v.data != nullptr && blockIdx.z == 0)
     pool_block<T, false, kCaps>(p, p.v, p.values);
   else
     pool_block<S, true, kCaps>(p, p.k, p.keys);
@@ -210,10 +210,11 @@ __global__ void __launch_bounds__(kMostThreads, 1) pyramid_pool_kernel(const Poo
 void pool_pyramid(cudaStream_t stream, const BuildPyramidArgs& args) {
   const Pyramid& pyramid = args.pyramid;
   const PyramidShape& shape = pyramid.shape;
-  if (args.v.num_elements() == 0) return;
+  const ConstTensorView& rows = args.v ? args.v : args.k;
+  if (rows.num_elements() == 0) return;
   PoolParams p{};
   if (args.k) p.k = head_rows("build_pyramid", "k", args.k);
-  p.v = head_rows("build_pyramid", "v", args.v);
+  if (args.v) p.v = head_rows("build_pyramid", "v", args.v);
   p.keys = pyramid.keys.bytes();
   p.values = pyramid.values.bytes();
   p.log2_weight = pyramid.log2_weight.data<float>();
@@ -224,18 +225,18 @@ void pool_pyramid(cudaStream_t stream, const BuildPyramidArgs& args) {
   }
   p.rows = shape.total_rows();
   p.tokens = shape.num_tokens;
-  p.heads = as_int(args.v.dim(2));
+  p.heads = as_int(rows.dim(2));
   p.key_blocks = as_int(shape.key_blocks());
   p.key_block = shape.key_block;
-  p.depth = as_int(args.v.dim(3));
+  p.depth = as_int(rows.dim(3));
   p.lanes = 1;
   while (p.lanes * kHeadChunk < p.depth) p.lanes *= 2;
   PSAGEN_CHECK(p.key_blocks <= 65535, ErrorCode::kUnsupported, "build_pyramid: ", p.key_blocks,
                " key blocks, wanted at most 65535");
-  const dim3 grid(static_cast<unsigned>(args.v.dim(0) * p.heads),
-                  static_cast<unsigned>(p.key_blocks), args.k ? 2 : 1);
+  const dim3 grid(static_cast<unsigned>(rows.dim(0) * p.heads), static_cast<unsigned>(p.key_blocks),
+                  args.k && args.v ? 2 : 1);
   const int threads = p.key_block / kGroup * p.lanes;
-  with_real_types(pyramid.keys.dtype(), args.v.dtype(), [&]<typename S, typename T>(S, T) {
+  with_real_types(pyramid.keys.dtype(), pyramid.values.dtype(), [&]<typename S, typename T>(S, T) {
     if (p.level_caps != nullptr)
       pyramid_pool_kernel<S, T, true><<<grid, threads, 0, stream>>>(p);
     else

@@ -1,10 +1,10 @@
 // Who works on a row of scores together: a block of threads, or for short rows a warp, which needs
-// no barrier and whose sort never leaves its registers. Each has kItems neighbouring blocks of the
-// row a thread.
+// no barrier and whose sort never leaves its registers. Each thread has kItems blocks of the row.
 //
 // What a team has: kThreads, kItems, kRowsOfBlock; Shared, which lasts from a row's beginning to
-// its end; index() of the thread, row() of the team within its block of threads; max(), sum(),
-// any() over the team, sums in a fixed order; sort(), descending and stable; sync().
+// its end; index() of the thread, row() of the team within its block of threads; block_of(), which
+// block an item is before the sort; max(), sum(), any() over the team, sums in a fixed order;
+// sort(), descending and, of equal keys, by block; sync().
 #pragma once
 
 #include <cub/block/block_radix_sort.cuh>
@@ -29,6 +29,8 @@ struct BlockTeam {
 
   static __device__ int index() { return static_cast<int>(threadIdx.x); }
   static __device__ int row() { return 0; }
+  // Neighbours: the sort is stable.
+  static __device__ int block_of(int item) { return index() * kItems + item; }
   static __device__ void sync() { __syncthreads(); }
   static __device__ bool any(bool value) { return __syncthreads_or(value); }
 
@@ -78,6 +80,8 @@ struct WarpTeam {
 
   static __device__ int index() { return static_cast<int>(threadIdx.x) % 32; }
   static __device__ int row() { return static_cast<int>(threadIdx.x) / 32; }
+  // In turns, as lanes read best: the sort goes by block, too.
+  static __device__ int block_of(int item) { return item * 32 + index(); }
   static __device__ void sync() { __syncwarp(); }
   static __device__ bool any(bool value) { return __any_sync(0xffffffffu, value); }
   static __device__ float max(float value, Shared&) { return warp_max(value); }
