@@ -94,10 +94,11 @@ std::vector<std::string> lines_of(const char* flag, const std::optional<std::str
   PSAGEN_CHECK(path, ErrorCode::kInvalidArgument, "there is no ", flag, " FILE");
   std::ifstream file(*path);
   PSAGEN_CHECK(file.is_open(), ErrorCode::kIo, "cannot read ", flag, " ", *path);
+  constexpr const char* kBlank = " \t\r";
   std::vector<std::string> lines;
   for (std::string line; std::getline(file, line);)
-    if (const std::size_t end = line.find_last_not_of(" \t\r"); end != std::string::npos)
-      lines.push_back(line.substr(line.find_first_not_of(" \t"), end + 1));
+    if (const std::size_t begin = line.find_first_not_of(kBlank); begin != std::string::npos)
+      lines.push_back(line.substr(begin, line.find_last_not_of(kBlank) + 1 - begin));
   return lines;
 }
 
