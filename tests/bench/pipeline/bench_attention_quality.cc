@@ -1,6 +1,7 @@
 // The clips that scripts/benchmarks/attention_quality.py compares, from one process: every prompt
 // with every attention, then what each sparse attention loses on the queries, keys and values of
 // the prompt's dense run. A clip is that of `psa-gen --prompt P --seed 0 --attention A`.
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <exception>
@@ -145,7 +146,7 @@ class Comparison {
 
  private:
   engine::VideoRequest request_for(std::int64_t prompt, const std::string& attention) const {
-    app::GenerateOptions options = options_;
+    QualityOptions options = options_;
     options.attention = attention;
     return app::resolve_request(options, prompts_[static_cast<std::size_t>(prompt)],
                                 pipeline_->config());
@@ -183,21 +184,23 @@ class Comparison {
   std::unique_ptr<engine::TextToVideo> pipeline_;
 };
 
+void run(const std::vector<std::string>& arguments) {
+  const std::vector<app::Field<O>> fields = quality_table();
+  const app::Table<O> table = fields;
+  const QualityOptions options = app::parse_flags(table, arguments);
+  if (options.help.value_or(false)) {
+    std::fputs(app::flag_section(app::field_texts(table)).c_str(), stdout);
+    return;
+  }
+  Comparison(options).run();
+}
+
 }  // namespace
 }  // namespace psagen
 
 int main(int argc, char** argv) {
-  using namespace psagen;
-  const std::vector<std::string> arguments(argv + 1, argv + argc);
-  const std::vector<app::Field<QualityOptions>> table = quality_table();
   try {
-    const QualityOptions options = app::parse_flags(app::Table<QualityOptions>(table), arguments);
-    if (options.help.value_or(false)) {
-      std::fputs(app::flag_section(app::field_texts(app::Table<QualityOptions>(table))).c_str(),
-                 stdout);
-      return 0;
-    }
-    Comparison(options).run();
+    psagen::run({argv + std::min(argc, 1), argv + argc});
     return 0;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "bench_attention_quality: %s\n", error.what());
