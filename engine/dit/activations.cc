@@ -86,13 +86,17 @@ DitActivations::DitActivations(kernels::Ops& ops, const TransformerConfig& confi
   v = view(ops.context().compute_dtype(), {1, num_tokens, dim});
   hidden = view(ops.context().compute_dtype(),
                 {1, hidden_rows(ops.context(), num_tokens, config.ffn_dim), config.ffn_dim});
+  // Queries and keys of the video go to the norm in float32, which the clip's likeness to that of
+  // the CPU needs; to queries of the text it makes no difference (docs/benchmarks/gpu.md).
+  const auto before_norm = [&](DType dtype) {
+    const std::int64_t bytes = static_cast<std::int64_t>(hidden.num_bytes());
+    const std::int64_t row_bytes = dim * static_cast<std::int64_t>(dtype_size(dtype));
+    const Shape shape = {1, rows_in(bytes, row_bytes, num_tokens), dim};
+    return shape[1] * row_bytes <= bytes ? over(hidden, dtype, shape) : view(dtype, shape);
+  };
   if (ops.context().device().kind != DeviceKind::kCpu) {
-    const std::int64_t row_bytes = dim * static_cast<std::int64_t>(sizeof(float));
-    const std::int64_t rows =
-        rows_in(static_cast<std::int64_t>(hidden.num_bytes()), row_bytes, num_tokens);
-    const Shape shape = {1, rows, dim};
-    const bool fits = rows * row_bytes <= static_cast<std::int64_t>(hidden.num_bytes());
-    projected = fits ? over(hidden, DType::kF32, shape) : view(DType::kF32, shape);
+    projected = before_norm(DType::kF32);
+    text_queries = before_norm(ops.context().compute_dtype());
   }
   // What the head reads is float32 as what it gives is: errors here go straight into the velocity.
   head_rows = h;

@@ -35,13 +35,14 @@ struct DitActivations {
   Tensor h;                          // [1, L, C] what a layer reads; attention writes it too
   TensorView q, k;                   // [1, L, C] of Context::score_dtype()
   TensorView v;                      // [1, L, C]
-  TensorView y;          // [1, L, C] what attention returns, float32; where q and k were
-  TensorView ffn;        // [1, L, C] what a feed-forward layer returns; there, too
-  TensorView projected;  // [1, R, C] rows of q or k before their norm, float32; on a
-                         // GPU only, where hidden is
-  TensorView hidden;     // [1, R, F] feed-forward slice
-  TensorView head_rows;  // [1, R, C] slice that the head reads, float32
-  Tensor head_tokens;    // [1, L, 4 Cout], float32
+  TensorView y;             // [1, L, C] what attention returns, float32; where q and k were
+  TensorView ffn;           // [1, L, C] what a feed-forward layer returns; there, too
+  TensorView projected;     // [1, R, C] rows of q or k before their norm, float32; on a
+                            // GPU only, where hidden is
+  TensorView text_queries;  // [1, R, C] rows of q to text before their norm; likewise
+  TensorView hidden;        // [1, R, F] feed-forward slice
+  TensorView head_rows;     // [1, R, C] slice that the head reads, float32
+  Tensor head_tokens;       // [1, L, 4 Cout], float32
   std::unique_ptr<kernels::PyramidSparseAttention> pyramid;  // null when attention is dense
   AttentionDensity density;
   AttentionProbe* probe = nullptr;  // told of every self-attention; null: nobody looks

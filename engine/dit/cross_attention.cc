@@ -8,7 +8,7 @@ namespace psagen::engine {
 CrossAttention::CrossAttention(const TransformerConfig& config, const Weights& weights)
     : num_heads_(config.num_attention_heads),
       head_dim_(config.attention_head_dim),
-      to_q_(config.dim(), config.dim(), weights.child("to_q")),
+      to_q_(config.dim(), config.dim(), weights.child("to_q"), Linear::Bias::kOfResult),
       to_k_(config.dim(), config.dim(), weights.child("to_k")),
       to_v_(config.dim(), config.dim(), weights.child("to_v"), Linear::Bias::kOfResult),
       to_out_(config.dim(), config.dim(), weights.child("to_out.0")),
@@ -31,14 +31,14 @@ TextKeysValues CrossAttention::project_text(kernels::Ops& ops, ConstTensorView t
 
 // q = rms(h Wq' + bq), no rotation                                        [B,L,C]
 void CrossAttention::project(kernels::Ops& ops, DitActivations& a) const {
-  if (!a.projected) {  // float32 anyway: in place
+  if (!a.text_queries) {  // float32 anyway: in place
     to_q_(ops, a.h, a.q);
     return norm_q_(ops, a.q, a.q);
   }
   const std::int64_t rows = a.h.shape()[1];
-  for (std::int64_t begin = 0; begin < rows; begin += a.projected.dim(1)) {
-    const std::int64_t end = std::min(begin + a.projected.dim(1), rows);
-    const TensorView q = a.projected.slice(1, 0, end - begin);
+  for (std::int64_t begin = 0; begin < rows; begin += a.text_queries.dim(1)) {
+    const std::int64_t end = std::min(begin + a.text_queries.dim(1), rows);
+    const TensorView q = a.text_queries.slice(1, 0, end - begin);
     to_q_(ops, a.h.view().slice(1, begin, end), q);
     norm_q_(ops, q, a.q.slice(1, begin, end));
   }

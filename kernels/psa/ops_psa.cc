@@ -111,6 +111,12 @@ void check_norm_pool(const Ops& ops, const RmsNormRopeArgs& args) {
                 {y[0], y[2], pool.shape.total_rows(), y[3]});
     check_dense(op, "pooled keys' weights", pool.log2_weight, DType::kF32,
                 {pool.shape.total_rows()});
+    PSAGEN_CHECK(static_cast<bool>(pool.v) == static_cast<bool>(pool.values), ErrorCode::kInternal,
+                 op, ": only one of v and the pooled values is given");
+    if (pool.v) {
+      PsaChecks(op, args.y).heads("v", pool.v, pool.v.dtype());
+      check_dense(op, "pooled values", pool.values, pool.v.dtype(), pool.keys.shape());
+    }
   }
   std::int64_t query_block = kPooledQueries;
   if (pool.queries) {
@@ -125,11 +131,10 @@ void check_norm_pool(const Ops& ops, const RmsNormRopeArgs& args) {
 }
 
 void check_build_pyramid(const Ops& ops, const BuildPyramidArgs& args) {
-  const PsaChecks check("build_pyramid", args.v ? args.v : args.k);
-  if (args.v) check.heads("v", args.v, args.pyramid.values.dtype());
-  const DType keys = args.k ? args.k.dtype() : args.pyramid.keys.dtype();
-  if (args.k) check.heads("k", args.k, keys);
-  check.pyramid(args.pyramid, keys, ops.pyramid_format(keys));
+  const PsaChecks check("build_pyramid", args.v);
+  check.heads("v", args.v, args.pyramid.values.dtype());
+  check.heads("k", args.k);
+  check.pyramid(args.pyramid, args.k.dtype(), ops.pyramid_format(args.k.dtype()));
 }
 
 void Ops::build_pyramid(const BuildPyramidArgs& args) {
@@ -155,11 +160,7 @@ void Ops::select_blocks(const SelectBlocksArgs& args) {
       args.params.head_bounds.empty() || std::ssize(args.params.head_bounds) == args.q.dim(2),
       ErrorCode::kInternal, "select_blocks: bounds of ", args.params.head_bounds.size(),
       " heads, wanted ", args.q.dim(2));
-  if (args.pyramid_beside != nullptr) {
-    check_build_pyramid(*this, *args.pyramid_beside);
-    PSAGEN_CHECK(!args.pyramid_beside->k, ErrorCode::kInternal,
-                 "select_blocks: keys of the pyramid beside it, which it reads");
-  }
+  if (args.build != nullptr) check_build_pyramid(*this, *args.build);
   if (args.pooled_queries) {
     Shape means = check.rows(query_block, query_block / kPooledQueries);
     means = {means[0], means[1], means[2], means[3], args.q.dim(3)};

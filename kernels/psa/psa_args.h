@@ -58,11 +58,8 @@ struct Pyramid {
 };
 
 struct BuildPyramidArgs {
-  // [B, L, N, D], last dimension unit-stride. One of the two may be left out, keys together with
-  // the weights of rows: that half of the pyramid is there already, or made elsewhere. The CPU
-  // makes keys and values together.
-  ConstTensorView k;
-  ConstTensorView v;
+  ConstTensorView k;                                 // [B, L, N, D], last dimension unit-stride
+  ConstTensorView v;                                 // [B, L, N, D]
   std::array<double, 3> similarity_thresholds = {};  // of levels 2, 4, 8; with level_caps only
   Pyramid pyramid;                                   // out
 };
@@ -79,6 +76,10 @@ struct NormPool {
   PyramidShape shape;
   TensorView keys;
   TensorView log2_weight;
+  // With keys, optional: the values of the same tokens, [B, L, N, D], and the pyramid's values.
+  // They are no part of the norm, but its reads leave memory time to spare.
+  ConstTensorView v;
+  TensorView values;
   // Of queries: SelectBlocksArgs::pooled_queries.
   TensorView queries;
   double scale = 1.0;
@@ -93,9 +94,9 @@ struct SelectBlocksArgs {
   // Means of kPooledQueries queries, times scale / ln 2, in the type of q: [B, N, query blocks,
   // query_block / kPooledQueries, D]. Optional: made here of q where not given.
   ConstTensorView pooled_queries = {};
-  // Optional: build_pyramid of the values, which selection does not read; done when this op is, and
-  // at the same time where the back end can.
-  const BuildPyramidArgs* pyramid_beside = nullptr;
+  // Optional: the pyramid is still to be built. It is when this op is done; a GPU pools the values,
+  // which selection does not read, while it selects.
+  const BuildPyramidArgs* build = nullptr;
   TensorView importance;  // [B, N, query blocks, key blocks] float32, optional: rows sum to 1
   TensorView levels;      // out: [B, N, query blocks, key blocks] U8 in {0, 1, 2, 4, 8}
   TensorView order;       // out: [B * N * query blocks] I32, optional: the rows of `levels`, head

@@ -39,18 +39,12 @@ struct PyramidSparseAttention::Buffers {
   std::size_t last_slot = 0;
 };
 
-PyramidSparseAttention::PyramidSparseAttention(Ops& ops, const PsaParams& params)
-    : params_(params),
-      pools_apart_(ops.context().runtime() != nullptr),
-      rows_are_alike_(params.selection == LevelSelection::kQuota && !params.similarity_cap) {
-  validate(params);
-}
-
 PyramidSparseAttention::PyramidSparseAttention(Ops& ops, std::int64_t batch,
                                                std::int64_t num_tokens, std::int64_t num_heads,
                                                std::int64_t head_dim, const PsaParams& params,
                                                std::int64_t num_slots)
-    : PyramidSparseAttention(ops, params) {
+    : params_(params) {
+  validate(params);
   const DType scored = ops.context().score_dtype();
   const Shape heads = {batch, num_tokens, num_heads, head_dim};
   buffers_ = std::make_unique<Buffers>(ops, heads, scored, ops.context().compute_dtype(), params,
@@ -66,7 +60,8 @@ PyramidSparseAttention::PyramidSparseAttention(Ops& ops, std::int64_t batch,
 
 PyramidSparseAttention::PyramidSparseAttention(Ops& ops, const Shape& heads, DType scored,
                                                DType summed, const PsaParams& params)
-    : PyramidSparseAttention(ops, params) {
+    : params_(params) {
+  validate(params);
   buffers_ = std::make_unique<Buffers>(ops, heads, scored, summed, params, 0);
 }
 
@@ -85,25 +80,27 @@ NormPool PyramidSparseAttention::query_pool(std::int64_t first_token, double sca
   return pool;
 }
 
-NormPool PyramidSparseAttention::key_pool(std::int64_t first_token) const {
+NormPool PyramidSparseAttention::key_pool(std::int64_t first_token, ConstTensorView v) const {
   NormPool pool;
   pool.first_token = first_token;
   pool.shape = buffers_->pyramid.shape;
   pool.num_tokens = pool.shape.num_tokens;
   pool.keys = buffers_->pyramid.keys;
   pool.log2_weight = buffers_->pyramid.log2_weight;
+  pool.v = v;
+  pool.values = buffers_->pyramid.values;
   return pool;
 }
 
-// Rows of one work need no order.
+// A quota gives every row the same work, which needs no order.
 TensorView PyramidSparseAttention::order_of(Slot& slot, const PsaSelection& selection) const {
-  if (rows_are_alike_ && selection.head_bounds.empty()) return {};
-  return slot.order.view();
+  const bool is_quota = params_.selection == LevelSelection::kQuota && !params_.similarity_cap;
+  return is_quota && selection.head_bounds.empty() ? TensorView() : slot.order.view();
 }
 
 // Q against the coarsest keys -> importance of each pair of blocks -> level of each pair
 void PyramidSparseAttention::select(Ops& ops, ConstTensorView q, ConstTensorView k, double scale,
-                                    const PsaSelection& selection, const BuildPyramidArgs* beside,
+                                    const PsaSelection& selection, const BuildPyramidArgs* build,
                                     Slot& slot, TensorView nominal) {
   PsaParams params = params_;
   params.seed = selection.seed;
@@ -114,7 +111,7 @@ void PyramidSparseAttention::select(Ops& ops, ConstTensorView q, ConstTensorView
                      .scale = scale,
                      .params = params,
                      .pooled_queries = selection.pooled ? buffers_->queries.view() : TensorView{},
-                     .pyramid_beside = beside,
+                     .build = build,
                      .importance = {},
                      .levels = slot.levels,
                      .order = order_of(slot, selection),
@@ -129,24 +126,18 @@ void PyramidSparseAttention::forward(Ops& ops, ConstTensorView q, ConstTensorVie
   PSAGEN_CHECK(selection.slot >= 0 && selection.slot < std::ssize(b.slots), ErrorCode::kInternal,
                "psa: slot ", selection.slot, " of ", b.slots.size());
   PSAGEN_CHECK(!selection.pooled || pools_in_norm_, ErrorCode::kInternal,
-               "psa: queries and keys are not pooled in their norm here");
+               "psa: nothing is pooled in the norm here");
   b.last_slot = static_cast<std::size_t>(selection.slot);
   Slot& slot = b.slots[b.last_slot];
   PSAGEN_CHECK(!selection.reuse || slot.is_chosen, ErrorCode::kInternal, "psa: slot ",
                selection.slot, " holds no levels to reuse");
-  // K, V -> means of 1, 2, 4 and 8 tokens; those of V may be made beside the selection
-  const BuildPyramidArgs whole = {.k = selection.pooled ? ConstTensorView{} : k,
-                                  .v = v,
-                                  .similarity_thresholds = params_.similarity_thresholds,
-                                  .pyramid = b.pyramid};
-  BuildPyramidArgs keys = whole, values = whole;
-  keys.v = values.k = {};
-  const bool beside = pools_apart_ && !selection.reuse;
-  if (!beside) ops.build_pyramid(whole);
-  if (beside && keys.k) ops.build_pyramid(keys);
+  // K, V -> means of 1, 2, 4 and 8 tokens, unless they came with the norm
+  const BuildPyramidArgs pyramid = {
+      .k = k, .v = v, .similarity_thresholds = params_.similarity_thresholds, .pyramid = b.pyramid};
+  if (!selection.pooled && selection.reuse) ops.build_pyramid(pyramid);
   const TensorView kept = slot.nominal_density ? slot.nominal_density.view() : TensorView();
   if (!selection.reuse)
-    select(ops, q, k, scale, selection, beside ? &values : nullptr, slot,
+    select(ops, q, k, scale, selection, selection.pooled ? nullptr : &pyramid, slot,
            kept ? kept : density.nominal);
   if (kept && density.nominal && !ops.context().workspace().counts_only())
     ops.copy(kept, density.nominal);

@@ -222,7 +222,7 @@ void launch_rows(CudaRuntime& runtime, const AllocationParams& p) {
   // Rows of the published models: 32,760 tokens are 256, 512 or 1,024 key blocks, 75,600 are 591,
   // 1,182 or 2,363.
   if (p.key_blocks <= 256) return launch<WarpTeam<8>>(runtime, p);
-  if (p.key_blocks <= 1024) return launch<WarpTeam<32>>(runtime, p);
+  if (p.key_blocks <= 640) return launch<BlockTeam<128, 5>>(runtime, p);
   if (p.key_blocks <= 1280) return launch<BlockTeam<128, 10>>(runtime, p);
   if (p.key_blocks <= 2560) return launch<BlockTeam<256, 10>>(runtime, p);
   launch<BlockTeam<512, 16>>(runtime, p);

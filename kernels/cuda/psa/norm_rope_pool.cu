@@ -1,12 +1,15 @@
 // rms_norm_rope (../rope.cu) that also pools its rows while they are in registers: keys to levels
-// 2, 4 and 8 of the pyramid, queries to means of 32 (NormPool in kernels/psa/psa_args.h).
+// 2, 4 and 8 of the pyramid, queries to means of 32 (NormPool in kernels/psa/psa_args.h). With the
+// keys go the values of the same tokens, which fill the time in which others wait for sums.
 //
 // A block of threads goes over eight keys or 32 queries, four at a time; a thread has the same few
 // chunks of four columns of each, so that pooling needs no exchange, and one barrier serves the row
 // sums of four tokens. Sums are those of pyramid_pool.cu and pooled_queries.cu, bit for bit: of
 // rounded rows, pair by pair and one query after the other. Bytes beside the norm's: 7/8 of y
-// (keys) or 1/32 of it (queries).
+// (keys), v and 7/8 of it (values) or 1/32 of y (queries).
 #include "kernels/cuda/psa/norm_rope_pool.h"
+
+#include <type_traits>
 
 #include "kernels/cuda/cuda_check.h"
 #include "kernels/cuda/device/numeric.cuh"
@@ -18,7 +21,6 @@ namespace {
 
 constexpr int kTokens = 4;   // at a time
 constexpr int kColumns = 4;  // of a chunk
-constexpr int kGroup = 8;    // of the coarsest level
 constexpr int kMaxThreads = 192, kChunks = 2;
 constexpr int kMaxWarps = kMaxThreads / 32;
 constexpr int kMostColumns = kMaxThreads * kChunks * kColumns;  // 1,536
@@ -40,6 +42,8 @@ struct NormRopePoolParams {
   std::int64_t begin[3];
   std::int64_t pyramid_rows;
   float* log2_weight;  // [pyramid rows]
+  HeadRows v;          // of the same tokens
+  void* values;        // as keys; null: not wanted
   // Of queries.
   void* means;  // [B, N, mean rows, D]
   std::int64_t mean_rows;
@@ -181,13 +185,36 @@ __device__ inline void write_weights(const NormRopePoolParams& p, std::int64_t t
           log2_weight_of(tokens_of_row(u, level, present));
 }
 
-template <typename T, bool kKeys>
+// Eight columns a thread and turn.
+template <typename V>
+__device__ inline void pool_values(const NormRopePoolParams& p, int batch, int first, int present) {
+  for (int column = static_cast<int>(threadIdx.x) * kHeadChunk; column < p.width;
+       column += static_cast<int>(blockDim.x) * kHeadChunk) {
+    const int head = column / p.depth, within = column % p.depth;
+    Group<V> tokens;
+    tokens.load(static_cast<const V*>(p.v.data) + p.v.offset(batch, first, head) + within,
+                p.v.token_stride, present);
+    V* const rows = static_cast<V*>(p.values) +
+                    (static_cast<std::int64_t>(batch) * p.heads + head) * p.pyramid_rows * p.depth +
+                    within;
+    write_group_means(tokens, rows, p.begin, p.first_token + first, p.depth, present);
+  }
+}
+
+// V: of the values; void: not keys.
+template <typename T, typename V>
 __global__ void __launch_bounds__(kMaxThreads, 4)
     norm_rope_pool_kernel(const NormRopePoolParams p) {
+  constexpr bool kKeys = !std::is_void_v<V>;
   constexpr int kRows = kKeys ? kGroup : kPooledQueries;  // of a block of threads
   __shared__ __align__(16) float scratch[2][kMaxWarps][kTokens];
   const int batch = static_cast<int>(blockIdx.y);
-  const int block_first = static_cast<int>(blockIdx.x) * kRows;
+  // With values, every other block of threads has those of the keys beside it.
+  const bool has_values = kKeys && p.values != nullptr;
+  const int block_first = static_cast<int>(has_values ? blockIdx.x / 2 : blockIdx.x) * kRows;
+  const int present = min(max(p.rows - block_first, 0), kRows);
+  if constexpr (kKeys)
+    if (has_values && blockIdx.x % 2 == 1) return pool_values<V>(p, batch, block_first, present);
   float sums[kChunks][kColumns] = {}, gamma[kChunks][kColumns] = {};
 #pragma unroll
   for (int c = 0; c < kChunks; ++c)
@@ -222,7 +249,6 @@ __global__ void __launch_bounds__(kMaxThreads, 4)
           for (int i = 0; i < kColumns; ++i) sums[c][i] += rows[t][c][i];
     }
   }
-  const int present = min(max(p.rows - block_first, 0), kRows);
   const std::int64_t token = p.first_token + block_first;
   if (kKeys && batch == 0 && threadIdx.x == 0) write_weights(p, token, present);
 #pragma unroll
@@ -244,23 +270,28 @@ __global__ void __launch_bounds__(kMaxThreads, 4)
   }
 }
 
-template <typename T>
+template <typename T, typename V>
 void launch(CudaRuntime& runtime, const NormRopePoolParams& p, std::int64_t batches) {
   const int threads = (p.width + 32 * kChunks * kColumns - 1) / (32 * kChunks * kColumns) * 32;
   const int rows = p.keys != nullptr ? kGroup : kPooledQueries;
-  const dim3 grid(static_cast<unsigned>((p.padded_rows + rows - 1) / rows),
+  const int blocks = (p.padded_rows + rows - 1) / rows;
+  const dim3 grid(static_cast<unsigned>(p.values != nullptr ? 2 * blocks : blocks),
                   static_cast<unsigned>(batches));
-  if (p.keys != nullptr)
-    norm_rope_pool_kernel<T, true><<<grid, threads, 0, runtime.stream()>>>(p);
-  else
-    norm_rope_pool_kernel<T, false><<<grid, threads, 0, runtime.stream()>>>(p);
+  norm_rope_pool_kernel<T, V><<<grid, threads, 0, runtime.stream()>>>(p);
   PSAGEN_CUDA(cudaGetLastError());
+}
+
+template <typename T>
+void launch(CudaRuntime& runtime, const NormRopePoolParams& p, std::int64_t batches, DType values) {
+  if (p.keys == nullptr) return launch<T, void>(runtime, p, batches);
+  if (values == DType::kBF16) return launch<T, __nv_bfloat16>(runtime, p, batches);
+  launch<T, __half>(runtime, p, batches);
 }
 
 }  // namespace
 
 bool can_pool_in_norm(DType rows, std::int64_t heads, std::int64_t head_dim, int query_block) {
-  return (rows == DType::kBF16 || rows == DType::kF16) && head_dim >= kColumns &&
+  return (rows == DType::kBF16 || rows == DType::kF16) && head_dim >= kHeadChunk &&
          32 * kColumns % head_dim == 0 && heads * head_dim <= kMostColumns &&
          (query_block == 32 || query_block == 64 || query_block == 128 || query_block == 256);
 }
@@ -300,6 +331,8 @@ void norm_rope_pool(CudaRuntime& runtime, const RmsNormRopeArgs& args) {
     p.pyramid_rows = pool.shape.total_rows();
     for (int i = 0; i < 3; ++i) p.begin[i] = pool.shape.row_begin(i + 1, 0);
     block = pool.shape.key_block;
+    if (pool.v) p.v = head_rows("rms_norm_rope", "v", pool.v);
+    if (pool.v) p.values = pool.values.bytes();
   } else {
     p.means = pool.queries.bytes();
     p.mean_rows = pool.queries.dim(2) * pool.queries.dim(3);
@@ -309,10 +342,11 @@ void norm_rope_pool(CudaRuntime& runtime, const RmsNormRopeArgs& args) {
   const bool last = pool.first_token + args.x.dim(1) == pool.num_tokens;
   const std::int64_t padded = (pool.num_tokens + block - 1) / block * block;
   p.padded_rows = last ? as_int(padded - pool.first_token) : p.rows;
+  const DType values = pool.v ? pool.v.dtype() : args.y.dtype();
   if (args.y.dtype() == DType::kBF16)
-    launch<__nv_bfloat16>(runtime, p, args.x.dim(0));
+    launch<__nv_bfloat16>(runtime, p, args.x.dim(0), values);
   else
-    launch<__half>(runtime, p, args.x.dim(0));
+    launch<__half>(runtime, p, args.x.dim(0), values);
 }
 
 }  // namespace psagen::kernels::cuda

@@ -7,7 +7,8 @@
 
 namespace psagen::kernels::cuda {
 
-void pool_pyramid(cudaStream_t stream, const BuildPyramidArgs& args);
+enum class PyramidPart { kKeys, kValues, kBoth };  // with the keys go weights and caps
+void pool_pyramid(cudaStream_t stream, const BuildPyramidArgs& args, PyramidPart part);
 void select_blocks(CudaRuntime& runtime, Workspace& workspace, const SelectBlocksArgs& args);
 
 }  // namespace psagen::kernels::cuda

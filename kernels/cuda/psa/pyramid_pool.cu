@@ -16,7 +16,6 @@
 namespace psagen::kernels::cuda {
 namespace {
 
-constexpr int kGroup = 8;          // tokens of a thread
 constexpr int kMostGroups = 16;    // of a key block
 constexpr int kMostThreads = 512;  // 16 groups x 32 chunks of 8 elements
 
@@ -31,55 +30,6 @@ struct PoolParams {
   std::int64_t tokens;
   int heads, key_blocks, key_block, depth;
   int lanes;  // threads of a row: depth / 8, up to the next power of two
-};
-
-// What a thread has: eight elements of eight tokens, zeros past the last one, as they are stored.
-template <typename T>
-struct Group {
-  Pack<T, kHeadChunk> rows[kGroup];
-
-  __device__ void load(const T* first, std::int64_t stride, int present) {
-#pragma unroll
-    for (int t = 0; t < kGroup; ++t) {
-      rows[t] = {};
-      if (t < present) rows[t] = *reinterpret_cast<const Pack<T, kHeadChunk>*>(first + t * stride);
-    }
-  }
-};
-
-// Sums of kCount tokens each, and the rows made of them.
-template <int kCount>
-struct Sums {
-  static constexpr int kLevel = kGroup / kCount;
-  float values[kCount][kHeadChunk];
-
-  template <typename T>
-  __device__ explicit Sums(const Group<T>& group) {
-    static_assert(kLevel == 2);
-#pragma unroll
-    for (int u = 0; u < kCount; ++u)
-#pragma unroll
-      for (int i = 0; i < kHeadChunk; ++i)
-        values[u][i] = widen(group.rows[2 * u].values[i]) + widen(group.rows[2 * u + 1].values[i]);
-  }
-  template <int kBelow>
-  __device__ explicit Sums(const Sums<kBelow>& below) {
-    static_assert(kBelow == 2 * kCount);
-#pragma unroll
-    for (int u = 0; u < kCount; ++u)
-#pragma unroll
-      for (int i = 0; i < kHeadChunk; ++i)
-        values[u][i] = below.values[2 * u][i] + below.values[2 * u + 1][i];
-  }
-
-  // `present` tokens are there; `to` is the first of the rows.
-  template <typename T>
-  __device__ void write_means(T* to, int depth, int present) const {
-#pragma unroll
-    for (int u = 0; u < kCount; ++u)
-      write_mean(values[u], tokens_of_row(u, kLevel, present),
-                 to + static_cast<std::int64_t>(u) * depth);
-  }
 };
 
 // Sum over the `lanes` neighbouring threads of a row, a power of two up to 32.
@@ -189,12 +139,7 @@ __device__ inline void pool_block(const PoolParams& p, const HeadRows& from, voi
   if (kKeys && blockIdx.x == 0 && lane == 0) write_weights(p, token, present);
   if (column >= p.depth) return;
   T* const rows = static_cast<T*>(to) + blockIdx.x * p.rows * p.depth + column;
-  const Sums<4> pairs(tokens);
-  pairs.write_means(rows + (p.begin[0] + token / 2) * p.depth, p.depth, present);
-  const Sums<2> fours(pairs);
-  fours.write_means(rows + (p.begin[1] + token / 4) * p.depth, p.depth, present);
-  const Sums<1> eight(fours);
-  eight.write_means(rows + (p.begin[2] + token / 8) * p.depth, p.depth, present);
+  write_group_means(tokens, rows, p.begin, token, p.depth, present);
 }
 
 template <typename S, typename T, bool kCaps>
@@ -207,34 +152,34 @@ __global__ void __launch_bounds__(kMostThreads, 1) pyramid_pool_kernel(const Poo
 
 }  // namespace
 
-void pool_pyramid(cudaStream_t stream, const BuildPyramidArgs& args) {
+void pool_pyramid(cudaStream_t stream, const BuildPyramidArgs& args, PyramidPart part) {
   const Pyramid& pyramid = args.pyramid;
   const PyramidShape& shape = pyramid.shape;
-  const ConstTensorView& rows = args.v ? args.v : args.k;
-  if (rows.num_elements() == 0) return;
+  if (args.v.num_elements() == 0) return;
   PoolParams p{};
-  if (args.k) p.k = head_rows("build_pyramid", "k", args.k);
-  if (args.v) p.v = head_rows("build_pyramid", "v", args.v);
+  if (part != PyramidPart::kValues) p.k = head_rows("build_pyramid", "k", args.k);
+  if (part != PyramidPart::kKeys) p.v = head_rows("build_pyramid", "v", args.v);
   p.keys = pyramid.keys.bytes();
   p.values = pyramid.values.bytes();
   p.log2_weight = pyramid.log2_weight.data<float>();
-  if (pyramid.level_caps && args.k) p.level_caps = pyramid.level_caps.data<std::uint8_t>();
+  if (pyramid.level_caps && part != PyramidPart::kValues)
+    p.level_caps = pyramid.level_caps.data<std::uint8_t>();
   for (int i = 0; i < 3; ++i) {
     p.thresholds[i] = args.similarity_thresholds[static_cast<std::size_t>(i)];
     p.begin[i] = shape.row_begin(i + 1, 0);
   }
   p.rows = shape.total_rows();
   p.tokens = shape.num_tokens;
-  p.heads = as_int(rows.dim(2));
+  p.heads = as_int(args.v.dim(2));
   p.key_blocks = as_int(shape.key_blocks());
   p.key_block = shape.key_block;
-  p.depth = as_int(rows.dim(3));
+  p.depth = as_int(args.v.dim(3));
   p.lanes = 1;
   while (p.lanes * kHeadChunk < p.depth) p.lanes *= 2;
   PSAGEN_CHECK(p.key_blocks <= 65535, ErrorCode::kUnsupported, "build_pyramid: ", p.key_blocks,
                " key blocks, wanted at most 65535");
-  const dim3 grid(static_cast<unsigned>(rows.dim(0) * p.heads), static_cast<unsigned>(p.key_blocks),
-                  args.k && args.v ? 2 : 1);
+  const dim3 grid(static_cast<unsigned>(args.v.dim(0) * p.heads),
+                  static_cast<unsigned>(p.key_blocks), part == PyramidPart::kBoth ? 2 : 1);
   const int threads = p.key_block / kGroup * p.lanes;
   with_real_types(pyramid.keys.dtype(), pyramid.values.dtype(), [&]<typename S, typename T>(S, T) {
     if (p.level_caps != nullptr)

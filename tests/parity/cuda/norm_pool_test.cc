@@ -63,6 +63,10 @@ TEST_P(CudaNormPool, MakesTheRowsOfThePyramidAndTheMeansOfQueries) {
     Tensor keys = on_device(dtype(), rows), wanted = on_device(dtype(), rows);
     Tensor means = on_device(
         dtype(), {batch, size.heads, query_blocks, size.query_block / kPooledQueries, size.depth});
+    // Values may be of another type than keys.
+    const DType summed = dtype() == DType::kF16 ? DType::kBF16 : dtype();
+    const Mirrored v = random({batch, size.tokens, size.heads, size.depth}, 9, summed);
+    Tensor pooled_values = on_device(summed, rows);
     Tensor weights = on_device(DType::kF32, {shape.total_rows()});
     Tensor wanted_weights = on_device(DType::kF32, {shape.total_rows()});
     const auto norm = [&](bool of_keys) {
@@ -75,6 +79,8 @@ TEST_P(CudaNormPool, MakesTheRowsOfThePyramidAndTheMeansOfQueries) {
         pool.scale = 0.125;
         (of_keys ? pool.keys : pool.queries) = of_keys ? keys : means;
         pool.log2_weight = weights;
+        if (of_keys) pool.v = v.device.view().slice(1, begin, end);
+        if (of_keys) pool.values = pooled_values;
         ops().rms_norm_rope({.x = x.device.view().slice(1, begin, end),
                              .gamma = gamma.device,
                              .rope_cos = cosines.device.view().slice(0, begin, end),
@@ -94,15 +100,14 @@ TEST_P(CudaNormPool, MakesTheRowsOfThePyramidAndTheMeansOfQueries) {
 
     Pyramid pyramid;
     pyramid.shape = shape;
-    Tensor v = on_device(dtype(), y.device.shape());
-    ops().copy(y.device, v);
-    Tensor pooled_values = on_device(dtype(), rows);
+    Tensor wanted_values = on_device(summed, rows);
     pyramid.keys = wanted;
-    pyramid.values = pooled_values;
+    pyramid.values = wanted_values;
     pyramid.log2_weight = wanted_weights;
-    ops().build_pyramid({.k = y.device, .v = v, .similarity_thresholds = {}, .pyramid = pyramid});
+    const ConstTensorView k = y.device;
+    ops().build_pyramid({.k = k, .v = v.device, .similarity_thresholds = {}, .pyramid = pyramid});
     expect_same(keys, wanted, what + ", keys");
-    expect_same(keys, pooled_values, what + ", values");
+    expect_same(pooled_values, wanted_values, what + ", values");
     expect_same(weights, wanted_weights, what + ", weights");
 
     norm(false);
@@ -122,14 +127,18 @@ TEST_P(CudaNormPool, MakesTheRowsOfThePyramidAndTheMeansOfQueries) {
     select.params.query_block = size.query_block;
     ops().select_blocks(select);
     const auto from_rows = bytes(importance);
-    // The values once more, beside the selection.
-    Tensor values_beside = on_device(dtype(), rows);
-    BuildPyramidArgs beside{.k = {}, .v = v, .similarity_thresholds = {}, .pyramid = pyramid};
-    beside.pyramid.values = values_beside;
+    // The pyramid once more, by the selection.
+    Tensor keys_beside = on_device(dtype(), rows), values_beside = on_device(summed, rows);
+    pyramid.keys = keys_beside;
+    pyramid.values = values_beside;
+    const BuildPyramidArgs build{
+        .k = k, .v = v.device, .similarity_thresholds = {}, .pyramid = pyramid};
+    select.pyramid = pyramid;
     select.pooled_queries = means;
-    select.pyramid_beside = &beside;
+    select.build = &build;
     ops().select_blocks(select);
-    expect_same(values_beside, pooled_values, what + ", values beside");
+    expect_same(keys_beside, wanted, what + ", keys by the selection");
+    expect_same(values_beside, wanted_values, what + ", values by the selection");
     if (size.depth >= 64) {  // else the means are wanted in float32
       EXPECT_EQ(bytes(importance), from_rows) << what;
     }
