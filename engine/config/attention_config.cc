@@ -27,9 +27,10 @@ kernels::ImportanceEstimator estimator_of(const JsonValue& value) {
   std::string name;
   read_value(value, name);
   if (name == "pooled_log_sum_exp") return kernels::ImportanceEstimator::kPooledLogSumExp;
+  if (name == "staggered") return kernels::ImportanceEstimator::kStaggered;
   if (name == "sampled") return kernels::ImportanceEstimator::kSampled;
   if (name == "uniform") return kernels::ImportanceEstimator::kUniform;
-  value.fail_type("\"pooled_log_sum_exp\", \"sampled\" or \"uniform\"");
+  value.fail_type("\"pooled_log_sum_exp\", \"staggered\", \"sampled\" or \"uniform\"");
 }
 
 bool is_binary(const kernels::LevelBounds& bounds) { return bounds.front() == bounds.back(); }

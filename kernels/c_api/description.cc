@@ -75,13 +75,21 @@ Strides read_strides(const char* name, const psagen_strides& given, const Shape&
 }
 
 ImportanceEstimator read_estimator(std::int32_t value) {
-  expect(value == PSAGEN_ESTIMATE_POOLED || value == PSAGEN_ESTIMATE_SAMPLED ||
-             value == PSAGEN_ESTIMATE_UNIFORM,
-         "estimator is ", value,
-         "; wanted PSAGEN_ESTIMATE_POOLED, PSAGEN_ESTIMATE_SAMPLED or PSAGEN_ESTIMATE_UNIFORM");
-  return value == PSAGEN_ESTIMATE_POOLED    ? ImportanceEstimator::kPooledLogSumExp
-         : value == PSAGEN_ESTIMATE_SAMPLED ? ImportanceEstimator::kSampled
-                                            : ImportanceEstimator::kUniform;
+  switch (value) {
+    case PSAGEN_ESTIMATE_POOLED:
+      return ImportanceEstimator::kPooledLogSumExp;
+    case PSAGEN_ESTIMATE_STAGGERED:
+      return ImportanceEstimator::kStaggered;
+    case PSAGEN_ESTIMATE_SAMPLED:
+      return ImportanceEstimator::kSampled;
+    case PSAGEN_ESTIMATE_UNIFORM:
+      return ImportanceEstimator::kUniform;
+    default:
+      expect(false, "estimator is ", value,
+             "; wanted PSAGEN_ESTIMATE_POOLED, PSAGEN_ESTIMATE_STAGGERED, PSAGEN_ESTIMATE_SAMPLED "
+             "or PSAGEN_ESTIMATE_UNIFORM");
+      return {};
+  }
 }
 
 }  // namespace

@@ -118,12 +118,14 @@ void check_norm_pool(const Ops& ops, const RmsNormRopeArgs& args) {
       check_dense(op, "pooled values", pool.values, pool.v.dtype(), pool.keys.shape());
     }
   }
+  const int queries_of_row = kernels::queries_of_row(pool.estimator);
   std::int64_t query_block = kPooledQueries;
   if (pool.queries) {
+    query_block = queries_of_row;
     query_block *= pool.queries.dim(3);
     check_dense(op, "pooled queries", pool.queries, args.y.dtype(),
                 {y[0], y[2], (pool.num_tokens + query_block - 1) / query_block,
-                 query_block / kPooledQueries, y[3]});
+                 query_block / queries_of_row, y[3]});
   }
   PSAGEN_CHECK(ops.pools_in_norm(args.y.dtype(), y[2], y[3], static_cast<int>(query_block)),
                ErrorCode::kUnsupported, op, ": ", y[2], " heads of ", y[3], " in ",
@@ -133,7 +135,7 @@ void check_norm_pool(const Ops& ops, const RmsNormRopeArgs& args) {
 void check_build_pyramid(const Ops& ops, const BuildPyramidArgs& args) {
   const PsaChecks check("build_pyramid", args.v);
   check.heads("v", args.v, args.pyramid.values.dtype());
-  check.heads("k", args.k);
+  check.heads("k", args.k, args.k.dtype());
   check.pyramid(args.pyramid, args.k.dtype(), ops.pyramid_format(args.k.dtype()));
 }
 
@@ -162,7 +164,7 @@ void Ops::select_blocks(const SelectBlocksArgs& args) {
       " heads, wanted ", args.q.dim(2));
   if (args.build != nullptr) check_build_pyramid(*this, *args.build);
   if (args.pooled_queries) {
-    Shape means = check.rows(query_block, query_block / kPooledQueries);
+    Shape means = check.rows(query_block, query_block / queries_of_row(args.params.estimator));
     means = {means[0], means[1], means[2], means[3], args.q.dim(3)};
     check.dense("pooled queries", args.pooled_queries, args.q.dtype(), means);
   }

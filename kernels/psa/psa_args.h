@@ -80,8 +80,9 @@ struct NormPool {
   // They are no part of the norm, but its reads leave memory time to spare.
   ConstTensorView v;
   TensorView values;
-  // Of queries: SelectBlocksArgs::pooled_queries.
+  // Of queries: SelectBlocksArgs::pooled_queries, of one of the estimators that have query rows.
   TensorView queries;
+  ImportanceEstimator estimator = ImportanceEstimator::kPooledLogSumExp;
   double scale = 1.0;
 };
 
@@ -91,8 +92,9 @@ struct SelectBlocksArgs {
   Pyramid pyramid;    // of k
   double scale = 1.0;
   PsaParams params;
-  // Means of kPooledQueries queries, times scale / ln 2, in the type of q: [B, N, query blocks,
-  // query_block / kPooledQueries, D]. Optional: made here of q where not given.
+  // What stands for queries_of_row() queries, their mean or one of them, times scale / ln 2, in the
+  // type of q: [B, N, query blocks, query_block / queries_of_row(), D]. Optional: made here of q
+  // where not given.
   ConstTensorView pooled_queries = {};
   // Optional: the pyramid is still to be built. It is when this op is done; a GPU pools the values,
   // which selection does not read, while it selects.

@@ -52,10 +52,10 @@ PyramidSparseAttention::PyramidSparseAttention(Ops& ops, std::int64_t batch,
   // Caps need the keys once more; they are made with the pyramid.
   pools_in_norm_ =
       !params.similarity_cap && ops.pools_in_norm(scored, num_heads, head_dim, params.query_block);
-  if (pools_in_norm_ && params.estimator == ImportanceEstimator::kPooledLogSumExp)
+  if (pools_in_norm_ && has_query_rows(params.estimator))
     buffers_->queries = Tensor(ops.context().allocator(), scored,
                                {batch, num_heads, buffers_->slots[0].levels.view().dim(2),
-                                params.query_block / kPooledQueries, head_dim});
+                                params.query_block / queries_of_row(params.estimator), head_dim});
 }
 
 PyramidSparseAttention::PyramidSparseAttention(Ops& ops, const Shape& heads, DType scored,
@@ -76,6 +76,7 @@ NormPool PyramidSparseAttention::query_pool(std::int64_t first_token, double sca
   pool.first_token = first_token;
   pool.num_tokens = buffers_->pyramid.shape.num_tokens;
   pool.queries = buffers_->queries;
+  pool.estimator = params_.estimator;
   pool.scale = scale;
   return pool;
 }

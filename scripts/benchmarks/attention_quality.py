@@ -41,7 +41,7 @@ COUNTS = {
     36: {"psa": (26, 10, 8, 24), "block-sparse": (36, 0, 0, 0), "uniform": (1, 69, 2, 0)},
 }
 TARGETS = {7: 0.10, 11: 0.15, 14: 0.20, 22: 0.30, 36: 0.50}
-OFFICIAL = "psa, official estimator"
+OFFICIAL, POOLED = "psa, official estimator", "psa, means of queries"
 # Levels kept from other forwards: drawn at one density, with no error of one layer's output.
 REUSED = {"psa, levels shared by a step's forwards": {"reuse_across_guidance": True},
           "psa, levels of every second step": {"reuse_steps": 2},
@@ -56,12 +56,13 @@ def write_presets(folder, reused, densities):
     for blocks, methods in COUNTS.items():
         if densities and TARGETS[blocks] not in densities:
             continue
-        methods = {**methods, OFFICIAL: methods["psa"]}
+        methods = {**methods, OFFICIAL: methods["psa"], POOLED: methods["psa"]}
         if reused and blocks == REUSED_BLOCKS:
             methods.update({name: methods["psa"] for name in REUSED})
         for method, counts in methods.items():
             assert sum(c / l for c, l in zip(counts, (1, 2, 4, 8))) == blocks, (blocks, method)
-            estimator = {"uniform": "uniform", OFFICIAL: "sampled"}.get(method, "pooled_log_sum_exp")
+            estimator = {"uniform": "uniform", OFFICIAL: "sampled",
+                         POOLED: "pooled_log_sum_exp"}.get(method, "staggered")
             preset = {
                 "description": f"{method}, {blocks} of {KEY_BLOCKS} blocks",
                 "query_block": 128,

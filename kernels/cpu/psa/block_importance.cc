@@ -5,10 +5,11 @@
 // very approximation that attention would make at its coarsest. Each gives each block of keys a
 // share of its attention, from the log-sum-exp of (q . k) scale + ln g over the block's rows; the
 // importance is the largest share of any of them, divided by the row's sum. (Their mean would let a
-// block that one of them needs fall behind blocks that none does.) Sampled, the official code's: a
-// quarter of the queries and keys of each block; per query the best score in each block relative to
-// its best score anywhere, the maximum over the queries, then each row divided by its sum. Uniform:
-// a fixed hash, whatever the blocks hold.
+// block that one of them needs fall behind blocks that none does.) Staggered: the same with every
+// eighth query itself, for means of queries see less than queries do. Sampled, the official code's:
+// a quarter of the queries and keys of each block; per query the best score in each block relative
+// to its best score anywhere, the maximum over the queries, then each row divided by its sum.
+// Uniform: a fixed hash, whatever the blocks hold.
 //
 // As in attention, a lane is a query. One task is as many query blocks of one head as fill 32
 // lanes, against all key blocks; it ends with their rows of block levels.
@@ -70,6 +71,17 @@ std::int64_t mean_queries(const float* q, std::int64_t stride, std::int64_t coun
       out[column] /= static_cast<float>(end - first);
   }
   return means;
+}
+
+// out[s] = what stands for queries [8 s, 8 s + 8) of a block that begins with token `token`.
+std::int64_t staggered_queries(const float* q, std::int64_t stride, std::int64_t token,
+                               std::int64_t count, std::int64_t depth, float* out) {
+  std::int64_t rows = 0;
+  for (std::int64_t first = 0; first < count; first += kStaggeredQueries, ++rows, out += depth) {
+    const int chosen = staggered_query(static_cast<int>((token + first) / kStaggeredQueries));
+    std::copy_n(q + std::min(first + chosen, count - 1) * stride, depth, out);
+  }
+  return rows;
 }
 
 // `count` positions of a block; those past its end stand for its last token.
@@ -161,7 +173,7 @@ class BlockSelector {
         heads_(args.q.dim(2)),
         depth_(args.q.dim(3)),
         query_block_(args.params.query_block),
-        lanes_per_block_(query_block_ / (sampled_ ? 4 : kPooledQueries)),
+        lanes_per_block_(query_block_ / (sampled_ ? 4 : queries_of_row(args.params.estimator))),
         blocks_per_task_(std::max<std::int64_t>(1, kTaskLanes / lanes_per_block_)) {
     for (int i = 0; i < context.num_threads(); ++i)
       scratch_.emplace_back(memory, shape_.key_blocks(), depth_);
@@ -266,10 +278,14 @@ class BlockSelector {
       const std::int64_t tokens = std::min(query_block_, shape_.num_tokens - token);
       const float* q = row_of(args_.q, head, token);
       float* rows = scratch.rows + lanes * depth_;
-      lanes += sampled_
-                   ? gather_rows(q, args_.q.stride(1), tokens,
-                                 query_positions_[static_cast<std::size_t>(head)], depth_, rows)
-                   : mean_queries(q, args_.q.stride(1), tokens, depth_, rows);
+      const std::int64_t stride = args_.q.stride(1);
+      if (sampled_)
+        lanes += gather_rows(q, stride, tokens, query_positions_[static_cast<std::size_t>(head)],
+                             depth_, rows);
+      else if (args_.params.estimator == ImportanceEstimator::kStaggered)
+        lanes += staggered_queries(q, stride, token, tokens, depth_, rows);
+      else
+        lanes += mean_queries(q, stride, tokens, depth_, rows);
     }
     score_key_blocks(scored_keys(head), scratch.rows, lanes, args_.scale,
                      sampled_ ? BlockReduction::kMax : BlockReduction::kLogSumExp, scratch.panels,

@@ -175,10 +175,6 @@ __global__ void __launch_bounds__(kThreads, 3) block_scores_kernel(const ScorePa
       static_cast<const T*>(p.means) + static_cast<std::int64_t>(head) * slots_of_head * kDepth,
       first_mean, slots_of_head, lane);
 
-  // The same slot in all of the thread's rows, which are eight apart.
-  const int own_slot = (lane / 4) & ((1 << p.slot_bits) - 1);
-  const int first_query_block = (first_mean + lane / 4) >> p.slot_bits;
-
   for (int tile = first_tile; tile < last_tile; ++tile) {
     wait_for_copies<kStages - 2>();
     __syncthreads();  // the tile is there for all, and the one before it read by all
@@ -209,12 +205,13 @@ __global__ void __launch_bounds__(kThreads, 3) block_scores_kernel(const ScorePa
             scores[i] +=
                 first_row + i < p.rows ? __ldg(p.log2_weight + first_row + i) : minus_infinity();
         }
-        const int block = first_query_block + ((16 * part + 8 * half) >> p.slot_bits);
+        const int mean = first_mean + lane / 4 + 16 * part + 8 * half;
+        const int block = mean >> p.slot_bits, slot = mean - (block << p.slot_bits);
         const bool last = block == p.shape.query_blocks - 1;
         const bool present =
-            block < p.shape.query_blocks && own_slot < (last ? p.last_means : p.means_of_block);
-        const std::int64_t mean = first_mean + lane / 4 + 16 * part + 8 * half;
-        float* const row = scores_of_head + mean * p.shape.key_blocks + first_block;
+            block < p.shape.query_blocks && slot < (last ? p.last_means : p.means_of_block);
+        float* const row =
+            scores_of_head + static_cast<std::int64_t>(mean) * p.shape.key_blocks + first_block;
 #pragma unroll
         for (int b = 0; b < kBlocksOfThread; ++b) {
           const float value = log2_sum<kRows>(scores, b * kRows) + log2_tokens;

@@ -11,19 +11,14 @@
 
 namespace psagen::kernels::cuda {
 
-// Pooled queries of a query block: its means times scale / ln 2, in `slots` rows of which the first
-// are there. A power of two, so that the rows of a block are neighbours within a warp's eight.
+// What stands for the queries of a query block, means of 32 or every eighth one: rows times
+// scale / ln 2, in `slots` of which the first are there. A power of two, so that the rows of a
+// block are neighbours within a warp's eight.
 struct PooledQueries {
   const void* means = nullptr;  // [B N, query blocks, slots, depth], absent ones zeros
   DType dtype = DType::kF32;
   int slots = 1;
 };
-
-constexpr int pooled_slots(int query_block) {
-  int slots = 1;
-  while (slots * kPooledQueries < query_block) slots *= 2;
-  return slots;
-}
 
 // What selection works on: sizes in the names of kernels/psa/psa_args.h.
 struct SelectionShape {
@@ -33,12 +28,19 @@ struct SelectionShape {
   int depth = 0;
   int query_block = 0, query_blocks = 0;
   int key_block = 0, key_blocks = 0;
+  int queries_of_row = kPooledQueries;  // that a pooled query stands for
 
-  // Means of a query block, fewer in the last one.
+  // A power of two that holds the pooled queries of a block.
+  constexpr int slots() const {
+    int slots = 1;
+    while (slots * queries_of_row < query_block) slots *= 2;
+    return slots;
+  }
+  // Pooled queries of a query block, fewer in the last one.
   constexpr int means_of(int block) const {
     const std::int64_t left = tokens - static_cast<std::int64_t>(block) * query_block;
     const std::int64_t count = left < query_block ? left : query_block;
-    return static_cast<int>((count + kPooledQueries - 1) / kPooledQueries);
+    return static_cast<int>((count + queries_of_row - 1) / queries_of_row);
   }
 };
 

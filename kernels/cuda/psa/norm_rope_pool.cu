@@ -1,6 +1,7 @@
 // rms_norm_rope (../rope.cu) that also pools its rows while they are in registers: keys to levels
-// 2, 4 and 8 of the pyramid, queries to means of 32 (NormPool in kernels/psa/psa_args.h). With the
-// keys go the values of the same tokens, which fill the time in which others wait for sums.
+// 2, 4 and 8 of the pyramid, queries to means of 32 or every eighth of them (NormPool in
+// kernels/psa/psa_args.h). With the keys go the values of the same tokens, which fill the time in
+// which others wait for sums.
 //
 // A block of threads goes over eight keys or 32 queries, four at a time; a thread has the same few
 // chunks of four columns of each, so that pooling needs no exchange, and one barrier serves the row
@@ -48,6 +49,7 @@ struct NormRopePoolParams {
   void* means;  // [B, N, mean rows, D]
   std::int64_t mean_rows;
   float scale_log2;
+  bool staggered;  // every eighth query instead of means
 };
 
 // The same columns of kTokens rows.
@@ -177,6 +179,43 @@ __device__ inline void pool_keys(const NormRopePoolParams& p, int batch, int fir
   }
 }
 
+// Of four queries those that stand for their groups of eight.
+template <typename T>
+__device__ inline void pick_queries(const NormRopePoolParams& p, int batch, int first,
+                                    const Rows& rows) {
+  const int group = static_cast<int>(p.first_token + first) / kStaggeredQueries;
+  const int wanted = staggered_query(group);
+#pragma unroll
+  for (int t = 0; t < kTokens; ++t) {
+    const int last = p.rows - 1 - (first + t);  // the group may end with the last row
+    const int own = (first + t) % kStaggeredQueries;
+    if (last < 0 || !(own == wanted || (last == 0 && own < wanted))) continue;
+#pragma unroll
+    for (int c = 0; c < kChunks; ++c) {
+      if (!has_chunk(p, c)) continue;
+      float row[kColumns];
+#pragma unroll
+      for (int i = 0; i < kColumns; ++i) row[i] = rows[t][c][i] * p.scale_log2;
+      store_floats<kColumns>(row, static_cast<T*>(p.means) +
+                                      chunk_offset(p, batch, c, p.mean_rows) +
+                                      static_cast<std::int64_t>(group) * p.depth);
+    }
+  }
+}
+
+// Rows [begin, end) of what stands for queries: zeros.
+template <typename T>
+__device__ inline void clear_queries(const NormRopePoolParams& p, int batch, std::int64_t begin,
+                                     std::int64_t end) {
+  const float zeros[kColumns] = {};
+  for (std::int64_t row = begin; row < end; ++row)
+#pragma unroll
+    for (int c = 0; c < kChunks; ++c)
+      if (has_chunk(p, c))
+        store_floats<kColumns>(zeros, static_cast<T*>(p.means) +
+                                          chunk_offset(p, batch, c, p.mean_rows) + row * p.depth);
+}
+
 // By one thread: of the rows made of eight tokens.
 __device__ inline void write_weights(const NormRopePoolParams& p, std::int64_t token, int present) {
   for (int i = 0, level = 2; level <= kGroup; ++i, level *= 2)
@@ -240,6 +279,8 @@ __global__ void __launch_bounds__(kMaxThreads, 4)
     turn_rows<T>(p, batch, first, gamma, squares, rows);
     if constexpr (kKeys) {
       pool_keys<T>(p, batch, first, rows, sums);
+    } else if (p.staggered) {
+      pick_queries<T>(p, batch, first, rows);
     } else {
 #pragma unroll
       for (int t = 0; t < kTokens; ++t)
@@ -251,6 +292,11 @@ __global__ void __launch_bounds__(kMaxThreads, 4)
   }
   const std::int64_t token = p.first_token + block_first;
   if (kKeys && batch == 0 && threadIdx.x == 0) write_weights(p, token, present);
+  if (!kKeys && p.staggered) {
+    const std::int64_t group = token / kStaggeredQueries;
+    return clear_queries<T>(p, batch, group + (present + kStaggeredQueries - 1) / kStaggeredQueries,
+                            group + kRows / kStaggeredQueries);
+  }
 #pragma unroll
   for (int c = 0; c < kChunks; ++c) {
     if (!has_chunk(p, c)) continue;
@@ -324,7 +370,7 @@ void norm_rope_pool(CudaRuntime& runtime, const RmsNormRopeArgs& args) {
   PSAGEN_CHECK(access.aligned(), ErrorCode::kUnsupported,
                "rms_norm_rope: rows to be pooled begin on no multiple of ", kColumns, " elements");
   p.first_token = pool.first_token;
-  std::int64_t block = kPooledQueries;
+  std::int64_t block = kPooledQueries;  // of queries, or of keys
   if (pool.keys) {
     p.keys = pool.keys.bytes();
     p.log2_weight = pool.log2_weight.data<float>();
@@ -337,7 +383,8 @@ void norm_rope_pool(CudaRuntime& runtime, const RmsNormRopeArgs& args) {
     p.means = pool.queries.bytes();
     p.mean_rows = pool.queries.dim(2) * pool.queries.dim(3);
     p.scale_log2 = static_cast<float>(pool.scale * 1.4426950408889634);
-    block *= pool.queries.dim(3);
+    p.staggered = pool.estimator == ImportanceEstimator::kStaggered;
+    block = queries_of_row(pool.estimator) * pool.queries.dim(3);
   }
   const bool last = pool.first_token + args.x.dim(1) == pool.num_tokens;
   const std::int64_t padded = (pool.num_tokens + block - 1) / block * block;

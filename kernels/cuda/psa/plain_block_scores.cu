@@ -155,12 +155,14 @@ __global__ void __launch_bounds__(kThreads) plain_pooled_kernel(const PlainParam
     __syncthreads();
     float reduced[kMostQueries / kSide];
     reduce_key_block<false>(p, memory, key_block, reduced);
-    const int mean = static_cast<int>(threadIdx.x) / kSide;
-    if (threadIdx.x % kSide == 0 && mean < count)
+    for (int i = 0; i < kMostQueries / kSide; ++i) {
+      const int mean = static_cast<int>(threadIdx.x) / kSide + i * kSide;
+      if (threadIdx.x % kSide != 0 || mean >= count) continue;
       p.scores[((static_cast<std::int64_t>(blockIdx.y) * p.shape.query_blocks + block) * p.slots +
                 mean) *
                    p.shape.key_blocks +
-               key_block] = reduced[0];
+               key_block] = reduced[i];
+    }
     __syncthreads();
   }
 }

@@ -1,6 +1,7 @@
-// Means of 32 queries, which select_blocks judges key blocks by. A thread has eight elements of one
-// mean; it adds the queries one after the other, as the CPU does. They are scaled here, before they
-// are rounded, so that products with keys are scores. Bytes: q once, 1/32 of it written.
+// What select_blocks judges key blocks by: means of 32 queries, or every eighth query. A thread has
+// eight elements of one row; it adds queries one after the other, as the CPU does. They are scaled
+// here, before they are rounded, so that products with keys are scores. Bytes: q once, 1/32 of it
+// written, or twice 1/8 of it.
 #include "kernels/cuda/cuda_check.h"
 #include "kernels/cuda/device/numeric.cuh"
 #include "kernels/cuda/psa/block_scores.h"
@@ -17,6 +18,7 @@ struct PoolQueriesParams {
   SelectionShape shape;
   float scale_log2;
   int slots, chunks;  // chunks of eight elements of a row
+  bool staggered;     // one query a row, not their mean
   int blocks_of_row;  // blocks of threads that share the means of one slot, over all heads
 };
 
@@ -33,10 +35,16 @@ __global__ void __launch_bounds__(kThreads) pool_queries_kernel(const PoolQuerie
   float sum[kHeadChunk] = {};
   if (slot < p.shape.means_of(block)) {
     const std::int64_t token =
-        static_cast<std::int64_t>(block) * p.shape.query_block + slot * kPooledQueries;
+        static_cast<std::int64_t>(block) * p.shape.query_block + slot * p.shape.queries_of_row;
     const std::int64_t left = p.shape.tokens - token;
-    const int count = left < kPooledQueries ? static_cast<int>(left) : kPooledQueries;
-    const T* const q = static_cast<const T*>(p.q.data) + p.q.offset(batch, token, head) + column;
+    int first_query = 0;
+    int count = left < p.shape.queries_of_row ? static_cast<int>(left) : p.shape.queries_of_row;
+    if (p.staggered) {
+      first_query = min(staggered_query(static_cast<int>(token / kStaggeredQueries)), count - 1);
+      count = 1;
+    }
+    const T* const q =
+        static_cast<const T*>(p.q.data) + p.q.offset(batch, token + first_query, head) + column;
     for (int first = 0; first < count; first += kInFlight) {
       Pack<T, kHeadChunk> packs[kInFlight];
 #pragma unroll
@@ -73,6 +81,7 @@ void pool_queries(CudaRuntime& runtime, const SelectionShape& shape, const Const
                             static_cast<float>(scale * 1.4426950408889634),
                             out.slots,
                             chunks,
+                            shape.queries_of_row == kStaggeredQueries,
                             blocks_of_row};
   const dim3 grid(static_cast<unsigned>(blocks_of_row * shape.query_blocks * out.slots),
                   static_cast<unsigned>(q.dim(0)));

@@ -23,12 +23,13 @@ SelectionShape selection_shape(const SelectBlocksArgs& args) {
   shape.depth = as_int(args.q.dim(3));
   shape.query_block = args.params.query_block;
   shape.query_blocks = as_int(args.levels.dim(2));
+  shape.queries_of_row = queries_of_row(args.params.estimator);
   shape.key_block = args.params.key_block;
   shape.key_blocks = as_int(args.levels.dim(3));
   PSAGEN_CHECK(shape.key_blocks <= kMostSortedBlocks, ErrorCode::kUnsupported,
                "select_blocks: a row of ", shape.key_blocks, " key blocks, wanted at most ",
                kMostSortedBlocks, "; larger key blocks make fewer");
-  as_int(static_cast<std::int64_t>(shape.all_heads) * shape.query_blocks * 8);  // rows of means
+  as_int(static_cast<std::int64_t>(shape.all_heads) * shape.query_blocks * shape.slots());  // rows
   return shape;
 }
 
@@ -47,10 +48,10 @@ class Scorer {
   Scorer(CudaRuntime& runtime, const SelectBlocksArgs& args, const SelectionShape& shape,
          Workspace::Scope& memory)
       : runtime_(runtime), args_(args), shape_(shape), keys_(coarse_keys(args.pyramid)) {
-    if (args.params.estimator != ImportanceEstimator::kPooledLogSumExp) return;
+    if (!has_query_rows(args.params.estimator)) return;
     by_matrix_ = pooled_scores_by_matrix(shape, args.q.dtype());
     queries_.dtype = by_matrix_ ? args.q.dtype() : DType::kF32;
-    queries_.slots = pooled_slots(shape.query_block);
+    queries_.slots = shape.slots();
     if (by_matrix_ && args.pooled_queries) {
       queries_.means = args.pooled_queries.bytes();
       return;
@@ -88,9 +89,7 @@ void select_blocks(CudaRuntime& runtime, Workspace& workspace, const SelectBlock
   if (args.levels.num_elements() == 0) return;
   const SelectionShape shape = selection_shape(args);
   const std::int64_t head_rows = shape.query_blocks;
-  const int slots = args.params.estimator == ImportanceEstimator::kPooledLogSumExp
-                        ? pooled_slots(shape.query_block)
-                        : 1;
+  const int slots = has_query_rows(args.params.estimator) ? shape.slots() : 1;
   const std::int64_t head_scores = head_rows * slots * shape.key_blocks;
   const std::int64_t head_bytes = head_scores * static_cast<std::int64_t>(sizeof(float));
   Workspace::Scope memory(workspace);

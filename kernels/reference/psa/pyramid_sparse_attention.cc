@@ -81,7 +81,9 @@ PsaResult sparse_attention(const PsaProblem& p, std::span<const std::uint8_t> le
   return result;
 }
 
-std::vector<double> pooled_importance(const PsaProblem& p) {
+std::vector<double> pooled_importance(const PsaProblem& p, bool staggered) {
+  constexpr std::int64_t kPlaces[16] = {0, 7, 3, 4, 5, 2, 6, 1, 7, 0, 4, 3, 2, 5, 1, 6};
+  const std::int64_t group = staggered ? 8 : 32;
   std::vector<double> importance(index(p.query_blocks() * p.key_blocks()), 0.0);
   std::vector<std::vector<PooledRow>> keys;
   for (std::int64_t j = 0; j < p.key_blocks(); ++j) keys.push_back(pooled_rows(p, j, 8));
@@ -89,8 +91,11 @@ std::vector<double> pooled_importance(const PsaProblem& p) {
     const std::span<double> out =
         std::span(importance).subspan(index(i * p.key_blocks()), index(p.key_blocks()));
     const std::int64_t end = std::min((i + 1) * p.query_block, p.tokens);
-    for (std::int64_t first = i * p.query_block; first < end; first += 32) {
-      const std::vector<double> query = mean(p.q, first, std::min(first + 32, end), p.depth);
+    for (std::int64_t first = i * p.query_block; first < end; first += group) {
+      const std::int64_t one = std::min(first + kPlaces[first / 8 % 16], end - 1);
+      const std::vector<double> query =
+          staggered ? mean(p.q, one, one + 1, p.depth)
+                    : mean(p.q, first, std::min(first + group, end), p.depth);
       std::vector<double> mass;
       for (const std::vector<PooledRow>& block : keys) {
         std::vector<double> logit;

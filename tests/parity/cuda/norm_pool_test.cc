@@ -46,103 +46,107 @@ TEST_P(CudaNormPool, MakesTheRowsOfThePyramidAndTheMeansOfQueries) {
   EXPECT_FALSE(ops().pools_in_norm(DType::kF32, 12, 128, 128));
   EXPECT_FALSE(ops().pools_in_norm(dtype(), 40, 128, 128)) << "slower than by itself";
   if (dtype() == DType::kF32) return;
-  for (const Size& size : kSizes) {
-    const std::string what = concat(size.tokens, " tokens, ", size.heads, " x ", size.depth,
-                                    ", blocks of ", size.key_block, " and ", size.query_block);
-    ASSERT_TRUE(ops().pools_in_norm(dtype(), size.heads, size.depth, size.query_block)) << what;
-    const std::int64_t width = size.heads * size.depth, batch = 2;
-    const Mirrored gamma = random({width}, 1, DType::kF32);
-    const Mirrored cosines = random({size.tokens, size.depth / 2}, 2, DType::kF32);
-    const Mirrored sines = random({size.tokens, size.depth / 2}, 3, DType::kF32);
-    const Mirrored x = random({batch, size.tokens, width}, 4, DType::kF32, 5.0);
-    Mirrored y = poisoned({batch, size.tokens, size.heads, size.depth}, dtype());
-    const PyramidShape shape = {size.tokens, size.key_block, 2};
-    const std::int64_t query_blocks = (size.tokens + size.query_block - 1) / size.query_block;
-    const std::int64_t key_blocks = shape.key_blocks();
-    const Shape rows = {batch, size.heads, shape.total_rows(), size.depth};
-    Tensor keys = on_device(dtype(), rows), wanted = on_device(dtype(), rows);
-    Tensor means = on_device(
-        dtype(), {batch, size.heads, query_blocks, size.query_block / kPooledQueries, size.depth});
-    // Values may be of another type than keys.
-    const DType summed = dtype() == DType::kF16 ? DType::kBF16 : dtype();
-    const Mirrored v = random({batch, size.tokens, size.heads, size.depth}, 9, summed);
-    Tensor pooled_values = on_device(summed, rows);
-    Tensor weights = on_device(DType::kF32, {shape.total_rows()});
-    Tensor wanted_weights = on_device(DType::kF32, {shape.total_rows()});
-    const auto norm = [&](bool of_keys) {
-      for (std::int64_t begin = 0; begin < size.tokens; begin += kSlab) {
-        const std::int64_t end = std::min(begin + kSlab, size.tokens);
-        NormPool pool;
-        pool.first_token = begin;
-        pool.num_tokens = size.tokens;
-        pool.shape = shape;
-        pool.scale = 0.125;
-        (of_keys ? pool.keys : pool.queries) = of_keys ? keys : means;
-        pool.log2_weight = weights;
-        if (of_keys) pool.v = v.device.view().slice(1, begin, end);
-        if (of_keys) pool.values = pooled_values;
-        ops().rms_norm_rope({.x = x.device.view().slice(1, begin, end),
-                             .gamma = gamma.device,
-                             .rope_cos = cosines.device.view().slice(0, begin, end),
-                             .rope_sin = sines.device.view().slice(0, begin, end),
-                             .y = y.device.view().slice(1, begin, end),
-                             .pool = &pool});
+  for (const Size& size : kSizes)
+    for (const ImportanceEstimator estimator :
+         {ImportanceEstimator::kPooledLogSumExp, ImportanceEstimator::kStaggered}) {
+      const std::string what = concat(size.tokens, " tokens, ", size.heads, " x ", size.depth,
+                                      ", blocks of ", size.key_block, " and ", size.query_block);
+      ASSERT_TRUE(ops().pools_in_norm(dtype(), size.heads, size.depth, size.query_block)) << what;
+      const std::int64_t width = size.heads * size.depth, batch = 2;
+      const Mirrored gamma = random({width}, 1, DType::kF32);
+      const Mirrored cosines = random({size.tokens, size.depth / 2}, 2, DType::kF32);
+      const Mirrored sines = random({size.tokens, size.depth / 2}, 3, DType::kF32);
+      const Mirrored x = random({batch, size.tokens, width}, 4, DType::kF32, 5.0);
+      Mirrored y = poisoned({batch, size.tokens, size.heads, size.depth}, dtype());
+      const PyramidShape shape = {size.tokens, size.key_block, 2};
+      const std::int64_t query_blocks = (size.tokens + size.query_block - 1) / size.query_block;
+      const std::int64_t key_blocks = shape.key_blocks();
+      const Shape rows = {batch, size.heads, shape.total_rows(), size.depth};
+      Tensor keys = on_device(dtype(), rows), wanted = on_device(dtype(), rows);
+      Tensor means = on_device(dtype(), {batch, size.heads, query_blocks,
+                                         size.query_block / queries_of_row(estimator), size.depth});
+      // Values may be of another type than keys.
+      const DType summed = dtype() == DType::kF16 ? DType::kBF16 : dtype();
+      const Mirrored v = random({batch, size.tokens, size.heads, size.depth}, 9, summed);
+      Tensor pooled_values = on_device(summed, rows);
+      Tensor weights = on_device(DType::kF32, {shape.total_rows()});
+      Tensor wanted_weights = on_device(DType::kF32, {shape.total_rows()});
+      const auto norm = [&](bool of_keys) {
+        for (std::int64_t begin = 0; begin < size.tokens; begin += kSlab) {
+          const std::int64_t end = std::min(begin + kSlab, size.tokens);
+          NormPool pool;
+          pool.first_token = begin;
+          pool.num_tokens = size.tokens;
+          pool.shape = shape;
+          pool.scale = 0.125;
+          pool.estimator = estimator;
+          (of_keys ? pool.keys : pool.queries) = of_keys ? keys : means;
+          pool.log2_weight = weights;
+          if (of_keys) pool.v = v.device.view().slice(1, begin, end);
+          if (of_keys) pool.values = pooled_values;
+          ops().rms_norm_rope({.x = x.device.view().slice(1, begin, end),
+                               .gamma = gamma.device,
+                               .rope_cos = cosines.device.view().slice(0, begin, end),
+                               .rope_sin = sines.device.view().slice(0, begin, end),
+                               .y = y.device.view().slice(1, begin, end),
+                               .pool = &pool});
+        }
+      };
+      norm(true);
+      const RmsNormRopeArgs host{.x = x.host,
+                                 .gamma = gamma.host,
+                                 .rope_cos = cosines.host,
+                                 .rope_sin = sines.host,
+                                 .y = y.host};
+      expect_close(values(y.device), reference::rms_norm_rope<double>(host),
+                   rounded(reference::rms_norm_rope<float>(host), dtype()), what);
+
+      Pyramid pyramid;
+      pyramid.shape = shape;
+      Tensor wanted_values = on_device(summed, rows);
+      pyramid.keys = wanted;
+      pyramid.values = wanted_values;
+      pyramid.log2_weight = wanted_weights;
+      const ConstTensorView k = y.device;
+      ops().build_pyramid({.k = k, .v = v.device, .similarity_thresholds = {}, .pyramid = pyramid});
+      expect_same(keys, wanted, what + ", keys");
+      expect_same(pooled_values, wanted_values, what + ", values");
+      expect_same(weights, wanted_weights, what + ", weights");
+
+      norm(false);
+      const Shape pairs = {batch, size.heads, query_blocks, key_blocks};
+      Tensor levels = on_device(DType::kU8, pairs);
+      Tensor importance = on_device(DType::kF32, pairs);
+      SelectBlocksArgs select{.q = y.device,
+                              .k = y.device,
+                              .pyramid = pyramid,
+                              .scale = 0.125,
+                              .params = {},
+                              .importance = importance,
+                              .levels = levels,
+                              .order = {},
+                              .nominal_density = {}};
+      select.params.key_block = size.key_block;
+      select.params.query_block = size.query_block;
+      select.params.estimator = estimator;
+      ops().select_blocks(select);
+      const auto from_rows = bytes(importance);
+      // The pyramid once more, by the selection.
+      Tensor keys_beside = on_device(dtype(), rows), values_beside = on_device(summed, rows);
+      pyramid.keys = keys_beside;
+      pyramid.values = values_beside;
+      const BuildPyramidArgs build{
+          .k = k, .v = v.device, .similarity_thresholds = {}, .pyramid = pyramid};
+      select.pyramid = pyramid;
+      select.pooled_queries = means;
+      select.build = &build;
+      ops().select_blocks(select);
+      expect_same(keys_beside, wanted, what + ", keys by the selection");
+      expect_same(values_beside, wanted_values, what + ", values by the selection");
+      if (size.depth >= 64) {  // else the means are wanted in float32
+        EXPECT_EQ(bytes(importance), from_rows) << what;
       }
-    };
-    norm(true);
-    const RmsNormRopeArgs host{.x = x.host,
-                               .gamma = gamma.host,
-                               .rope_cos = cosines.host,
-                               .rope_sin = sines.host,
-                               .y = y.host};
-    expect_close(values(y.device), reference::rms_norm_rope<double>(host),
-                 rounded(reference::rms_norm_rope<float>(host), dtype()), what);
-
-    Pyramid pyramid;
-    pyramid.shape = shape;
-    Tensor wanted_values = on_device(summed, rows);
-    pyramid.keys = wanted;
-    pyramid.values = wanted_values;
-    pyramid.log2_weight = wanted_weights;
-    const ConstTensorView k = y.device;
-    ops().build_pyramid({.k = k, .v = v.device, .similarity_thresholds = {}, .pyramid = pyramid});
-    expect_same(keys, wanted, what + ", keys");
-    expect_same(pooled_values, wanted_values, what + ", values");
-    expect_same(weights, wanted_weights, what + ", weights");
-
-    norm(false);
-    const Shape pairs = {batch, size.heads, query_blocks, key_blocks};
-    Tensor levels = on_device(DType::kU8, pairs);
-    Tensor importance = on_device(DType::kF32, pairs);
-    SelectBlocksArgs select{.q = y.device,
-                            .k = y.device,
-                            .pyramid = pyramid,
-                            .scale = 0.125,
-                            .params = {},
-                            .importance = importance,
-                            .levels = levels,
-                            .order = {},
-                            .nominal_density = {}};
-    select.params.key_block = size.key_block;
-    select.params.query_block = size.query_block;
-    ops().select_blocks(select);
-    const auto from_rows = bytes(importance);
-    // The pyramid once more, by the selection.
-    Tensor keys_beside = on_device(dtype(), rows), values_beside = on_device(summed, rows);
-    pyramid.keys = keys_beside;
-    pyramid.values = values_beside;
-    const BuildPyramidArgs build{
-        .k = k, .v = v.device, .similarity_thresholds = {}, .pyramid = pyramid};
-    select.pyramid = pyramid;
-    select.pooled_queries = means;
-    select.build = &build;
-    ops().select_blocks(select);
-    expect_same(keys_beside, wanted, what + ", keys by the selection");
-    expect_same(values_beside, wanted_values, what + ", values by the selection");
-    if (size.depth >= 64) {  // else the means are wanted in float32
-      EXPECT_EQ(bytes(importance), from_rows) << what;
     }
-  }
 }
 
 TEST_P(CudaNormPool, ResidualNormCountsRowsThatAreNotFinite) {

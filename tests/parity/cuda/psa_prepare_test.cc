@@ -204,7 +204,9 @@ class PsaPrepareCuda : public CudaParity {
 
   // Importance from the rows the pyramid holds and, where the matrix units take them, from means
   // rounded to their type: what is left is the rounding of sums and exponentials.
-  std::vector<double> importance_of_stored_rows(Problem& p, std::int64_t batch, std::int64_t head) {
+  std::vector<double> importance_of_stored_rows(Problem& p, std::int64_t batch, std::int64_t head,
+                                                ImportanceEstimator estimator) {
+    const std::int64_t group = queries_of_row(estimator);
     const reference::PsaProblem r = reference_problem(p, batch, head);
     const std::vector<double> keys = values(p.keys);
     const std::int64_t depth = p.size.depth, block_rows = p.size.key_block / 8;
@@ -215,8 +217,12 @@ class PsaPrepareCuda : public CudaParity {
     for (std::int64_t i = 0; i < p.query_blocks(); ++i) {
       std::vector<double> row(static_cast<std::size_t>(p.key_blocks()), 0.0);
       const std::int64_t end = std::min((i + 1) * p.size.query_block, p.size.tokens);
-      for (std::int64_t first = i * p.size.query_block; first < end; first += 32) {
-        const std::int64_t last = std::min(first + 32, end);
+      for (std::int64_t begin = i * p.size.query_block; begin < end; begin += group) {
+        std::int64_t first = begin, last = std::min(begin + group, end);
+        if (estimator == ImportanceEstimator::kStaggered) {
+          first = std::min(begin + staggered_query(static_cast<int>(begin / group)), end - 1);
+          last = first + 1;
+        }
         std::vector<double> mean(static_cast<std::size_t>(depth), 0.0);
         for (std::int64_t d = 0; d < depth; ++d) {
           double& value = mean[static_cast<std::size_t>(d)];
@@ -374,13 +380,21 @@ TEST_P(PsaPrepareCuda, LevelCapsAreTheSimilarity) {
 }
 
 TEST_P(PsaPrepareCuda, ImportanceAndLevels) {
+  struct Way {
+    LevelSelection selection;
+    ImportanceEstimator estimator;
+  };
   for (const Size& size : kSizes)
-    for (const LevelSelection selection : {LevelSelection::kQuota, LevelSelection::kThreshold}) {
+    for (const Way& way : {Way{LevelSelection::kQuota, ImportanceEstimator::kPooledLogSumExp},
+                           Way{LevelSelection::kThreshold, ImportanceEstimator::kPooledLogSumExp},
+                           Way{LevelSelection::kQuota, ImportanceEstimator::kStaggered}}) {
       SCOPED_TRACE(name_of(size));
       Problem p = problem(size, 3);
       build(p);
-      select_and_check(p, params(size, selection));
-      select_and_check(p, params(size, selection, true));
+      PsaParams chosen = params(size, way.selection), capped = params(size, way.selection, true);
+      chosen.estimator = capped.estimator = way.estimator;
+      select_and_check(p, chosen);
+      select_and_check(p, capped);
       if (size.tokens > 5000) continue;
       const std::vector<float> importance = bytes_of<float>(p.importance);
       const std::size_t head_size = importance.size() / static_cast<std::size_t>(p.all_heads());
@@ -388,9 +402,13 @@ TEST_P(PsaPrepareCuda, ImportanceAndLevels) {
         const std::int64_t batch = head / size.heads, own = head % size.heads;
         const std::span<const float> found =
             std::span(importance).subspan(static_cast<std::size_t>(head) * head_size, head_size);
-        expect_relative(found, importance_of_stored_rows(p, batch, own), 2e-4, "stored rows");
-        expect_relative(found, reference::pooled_importance(reference_problem(p, batch, own)),
-                        rounding_of_importance(), "reference");
+        expect_relative(found, importance_of_stored_rows(p, batch, own, way.estimator), 2e-4,
+                        "stored rows");
+        expect_relative(
+            found,
+            reference::pooled_importance(reference_problem(p, batch, own),
+                                         way.estimator == ImportanceEstimator::kStaggered),
+            rounding_of_importance(), "reference");
       }
     }
 }

@@ -46,8 +46,8 @@ class Determinism : public PsaLaw {
 };
 
 TEST_P(Determinism, ThreadsDoNotChangeABit) {
-  for (const auto estimator :
-       {ImportanceEstimator::kPooledLogSumExp, ImportanceEstimator::kSampled}) {
+  for (const auto estimator : {ImportanceEstimator::kPooledLogSumExp,
+                               ImportanceEstimator::kStaggered, ImportanceEstimator::kSampled}) {
     const Result one = compute(1, estimator);
     EXPECT_TRUE(compute(2, estimator) == one);
     EXPECT_TRUE(compute(3, estimator) == one);

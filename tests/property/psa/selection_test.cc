@@ -74,6 +74,31 @@ TEST_P(Selection, PooledImportanceMatchesTheReference) {
   }
 }
 
+TEST_P(Selection, StaggeredImportanceMatchesTheReference) {
+  for (const std::int64_t tokens : {std::int64_t{5}, n(), 7 * n() + 3, std::int64_t{700}})
+    for (const int query_block : {32, 96, 128, 256}) {
+      ProblemSize s = size(tokens);
+      s.heads = 2;
+      s.query_block = query_block;
+      PsaProblem problem(s, static_cast<std::uint64_t>(tokens));
+      SCOPED_TRACE(concat("tokens ", tokens, " query block ", query_block));
+      problem.build();
+      PsaParams p = params(LevelSelection::kQuota, kQuotaBounds);
+      p.query_block = query_block;
+      p.estimator = ImportanceEstimator::kStaggered;
+      const std::vector<float> importance = values_of(problem.select(p));
+      for (std::int64_t head = 0; head < 2; ++head) {
+        const auto truth = reference::pooled_importance(problem.reference_problem(0, head), true);
+        const std::span<const float> found =
+            std::span(importance)
+                .subspan(static_cast<std::size_t>(head) * truth.size(), truth.size());
+        for (std::size_t i = 0; i < truth.size(); ++i)
+          ASSERT_NEAR(found[i], truth[i], 5e-6 * truth[i]) << "head " << head << " pair " << i;
+      }
+      expect_mask_follows_importance(problem, p, importance);
+    }
+}
+
 TEST_P(Selection, SampledImportanceMatchesTheReference) {
   for (const std::int64_t tokens : {std::int64_t{5}, n(), 7 * n() + 3, std::int64_t{700}}) {
     ProblemSize s = size(tokens);
@@ -144,8 +169,8 @@ TEST_P(Selection, AnotherSeedSamplesOtherTokens) {
 }
 
 TEST_P(Selection, RowsSumToOneAndShiftingKeysDoesNotMatter) {
-  for (const auto estimator :
-       {ImportanceEstimator::kPooledLogSumExp, ImportanceEstimator::kSampled}) {
+  for (const auto estimator : {ImportanceEstimator::kPooledLogSumExp,
+                               ImportanceEstimator::kStaggered, ImportanceEstimator::kSampled}) {
     PsaProblem problem(size(9 * n() + 4), 6);
     PsaParams p = params(LevelSelection::kThreshold, kThresholdBounds);
     p.estimator = estimator;

@@ -35,10 +35,11 @@ struct CppProblem {
     params.key_block = desc.key_block;
     params.selection =
         desc.selection == PSAGEN_SELECT_QUOTA ? LevelSelection::kQuota : LevelSelection::kThreshold;
-    params.estimator = desc.estimator == PSAGEN_ESTIMATE_POOLED
-                           ? ImportanceEstimator::kPooledLogSumExp
-                       : desc.estimator == PSAGEN_ESTIMATE_SAMPLED ? ImportanceEstimator::kSampled
-                                                                   : ImportanceEstimator::kUniform;
+    params.estimator =
+        desc.estimator == PSAGEN_ESTIMATE_POOLED      ? ImportanceEstimator::kPooledLogSumExp
+        : desc.estimator == PSAGEN_ESTIMATE_STAGGERED ? ImportanceEstimator::kStaggered
+        : desc.estimator == PSAGEN_ESTIMATE_SAMPLED   ? ImportanceEstimator::kSampled
+                                                      : ImportanceEstimator::kUniform;
     params.similarity_cap = desc.similarity_cap == 1;
     std::copy_n(desc.similarity_thresholds, 3, params.similarity_thresholds.begin());
     return params;
@@ -68,6 +69,7 @@ TEST(CApiForward, PsaIsThatOfCppBitForBit) {
   const Variant variants[] = {
       {"quota", [](psagen_desc&) {}},
       {"threshold", [](psagen_desc& d) { d.selection = PSAGEN_SELECT_THRESHOLD; }},
+      {"staggered", [](psagen_desc& d) { d.estimator = PSAGEN_ESTIMATE_STAGGERED; }},
       {"sampled",
        [](psagen_desc& d) {
          d.estimator = PSAGEN_ESTIMATE_SAMPLED;
