@@ -153,6 +153,7 @@ struct PackedTiles {
     const std::uint32_t lanes_below = (1u << lane) - 1;
     int columns = 0, count = 0, level = -1;
     bool alike = true;
+    __syncwarp();  // the pieces of the tile before are read
     while (columns < kColumns && walk.find()) {
       const int log2_rows = blocks.log2_rows(walk.level_index);
       const int rank = __popc(walk.pending & lanes_below);
