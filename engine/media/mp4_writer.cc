@@ -1,6 +1,7 @@
 // MP4 through FFmpeg's libraries. H.264 comes from libx264 where this FFmpeg has it, else MPEG-4
-// Part 2 from FFmpeg's own encoder. One encoder thread: x264's output depends on the number of
-// threads, and the same frames are to give the same bytes on any machine.
+// Part 2 from FFmpeg's own encoder. x264's output depends on the number of threads, and the same
+// frames are to give the same bytes on any machine: always kEncoderThreads, however many processors
+// there are. They work while the decoder makes the next frames.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -20,6 +21,8 @@ namespace psagen::engine {
 namespace {
 
 constexpr AVPixelFormat kPixelFormat = AV_PIX_FMT_YUV420P;
+// More would limit how far blocks may move between the frames of a small video.
+constexpr int kEncoderThreads = 4;
 constexpr std::size_t kReadPastEnd = 64;  // one AVX-512 register
 
 const AVCodec* choose_encoder(const std::string& name) {
@@ -93,7 +96,7 @@ class Mp4Writer : public VideoWriter {
     codec_->colorspace = AVCOL_SPC_BT709;
     codec_->color_range = AVCOL_RANGE_MPEG;
     codec_->chroma_sample_location = AVCHROMA_LOC_LEFT;
-    codec_->thread_count = 1;
+    codec_->thread_count = encoder_->id == AV_CODEC_ID_H264 ? kEncoderThreads : 1;
     codec_->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
     AVDictionary* settings = nullptr;
     if (encoder_->id == AV_CODEC_ID_H264) {
