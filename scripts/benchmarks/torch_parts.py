@@ -10,6 +10,7 @@ layers: cuDNN attention, self and cross, and products.
 import argparse
 import json
 import pathlib
+import time
 
 import torch
 import torch.nn.functional as F
@@ -19,9 +20,12 @@ MODELS = {"wan2.1-1.3b": (12, 8960, 30), "wan2.1-14b": (40, 13824, 40)}
 HEAD_DIM, TEXT = 128, 512
 
 
-def median_ms(run, rounds=15, warmup=3):
-    for _ in range(warmup):
+def median_ms(run, rounds=15, warm_seconds=1.0):
+    # A forward is a long load, under which clocks fall: its parts are timed under one, too.
+    begin = time.monotonic()
+    while time.monotonic() - begin < warm_seconds:
         run()
+        torch.cuda.synchronize()
     events = [(torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True))
               for _ in range(rounds)]
     for start, end in events:
