@@ -70,9 +70,10 @@ struct ResidualNormArgs {
   TensorView nonfinite{};  // [1] I32, optional: += rows of the sum that hold NaN or infinite values
 };
 
+struct NormPool;  // kernels/psa/psa_args.h
+
 // RMS norm over all heads together, then rotary embedding of adjacent pairs (Wan, spec 3.4):
 // (a, b) -> (a cos - b sin, a sin + b cos).
-struct NormPool;  // kernels/psa/psa_args.h
 struct RmsNormRopeArgs {
   ConstTensorView x;      // [B, L, N * D]; row stride free
   ConstTensorView gamma;  // [N * D]

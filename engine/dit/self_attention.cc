@@ -56,8 +56,8 @@ ConstTensorView SelfAttention::forward(kernels::Ops& ops, const StepPosition& po
                                        DitActivations& a) const {
   const AttentionChoice choice = choose_attention(a.attention, position, layer_, num_heads_);
   const bool pool = choice.kind == AttentionKind::kPyramid && a.pyramid->pools_in_norm();
-  to_v_(ops, a.h, a.v);  // v = h Wv' + bv    [B,L,C]
-  project(ops, Side::kQueries, pool, a);
+  to_v_(ops, a.h, a.v);                                    // v = h Wv' + bv    [B,L,C]
+  project(ops, Side::kQueries, pool && !choice.reuse, a);  // kept levels need no means of queries
   project(ops, Side::kKeys, pool, a);
   attend(ops, choice, pool, a);  // h = attention     [B,L,N,D]
   to_out_(ops, a.h, a.y);        // y = h Wo' + bo    [B,L,C]
