@@ -62,7 +62,8 @@ TEST(AttentionConfig, PlainNamesTakeTheirDefaults) {
   EXPECT_EQ(psa.kind, AttentionKind::kPyramid);
   EXPECT_EQ(psa.psa.level_bounds, balanced.psa.level_bounds);
   EXPECT_NEAR(budget(psa.psa.level_bounds), 0.15, 1e-12);
-  EXPECT_EQ(psa.psa.estimator, ImportanceEstimator::kPooledLogSumExp);
+  EXPECT_EQ(psa.psa.estimator, ImportanceEstimator::kStaggered);
+  EXPECT_EQ(parse_attention("psa:fast").psa.estimator, ImportanceEstimator::kPooledLogSumExp);
   EXPECT_TRUE(psa.reorder_tokens);
   EXPECT_THAT(parse_attention("block-sparse").psa.level_bounds, Each(0.15));
 }
