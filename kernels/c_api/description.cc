@@ -161,6 +161,8 @@ PsaParams read_psa_params(const psagen_desc& desc) {
   expect(desc.similarity_cap == 0 || desc.similarity_cap == 1, "similarity_cap is ",
          desc.similarity_cap, "; wanted 0 or 1");
   params.similarity_cap = desc.similarity_cap == 1;
+  for (std::size_t i = 0; i < params.protected_tokens.size(); ++i)
+    params.protected_tokens[i] = {desc.protected_begin[i], desc.protected_end[i]};
   std::copy_n(desc.similarity_thresholds, 3, params.similarity_thresholds.begin());
   validate(params);
   return params;

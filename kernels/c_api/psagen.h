@@ -78,6 +78,9 @@ typedef struct psagen_desc {
   double min_full_ratio;  /* threshold: at least this share of key blocks at level 1; 0.06 */
   int32_t similarity_cap; /* 1: a block is pooled no coarser than its keys agree; 0 */
   double similarity_thresholds[3]; /* least mean cosine for levels 2, 4, 8; 0.70, 0.65, 0.60 */
+  /* Two spans of tokens [begin, end), of text for example: every query attends to them at level 1,
+   * and their queries to all tokens so. Blocks that hold one are taken whole. Empty: none. */
+  int64_t protected_begin[2], protected_end[2];
 } psagen_desc;
 
 /* What PSA did, in memory of the device; each may be null. */

@@ -69,4 +69,14 @@ void allocate_levels(std::span<const float> importance, std::span<const std::uin
   }
 }
 
+void protect_tokens(const PsaParams& params, std::int64_t query_block,
+                    std::span<std::uint8_t> levels) {
+  if (!has_protected(params)) return;
+  const bool is_whole = is_protected(params, query_block * params.query_block, params.query_block);
+  for (std::size_t j = 0; j < levels.size(); ++j)
+    if (is_whole ||
+        is_protected(params, static_cast<std::int64_t>(j) * params.key_block, params.key_block))
+      levels[j] = 1;
+}
+
 }  // namespace psagen::kernels

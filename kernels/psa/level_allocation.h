@@ -38,4 +38,8 @@ void allocate_levels(std::span<const float> importance, std::span<const std::uin
                      const PsaParams& params, const LevelAllocationScratch& scratch,
                      std::span<std::uint8_t> levels, const OfficialRounding& rounding = {});
 
+// The levels of query block `query_block` once more, with what params.protected_tokens want.
+void protect_tokens(const PsaParams& params, std::int64_t query_block,
+                    std::span<std::uint8_t> levels);
+
 }  // namespace psagen::kernels

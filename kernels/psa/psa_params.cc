@@ -41,6 +41,10 @@ void validate(const PsaParams& params) {
                ErrorCode::kInvalidArgument,
                "psa: estimator \"uniform\" knows no importance to add up; it needs selection "
                "\"quota\"");
+  for (const TokenSpan& span : params.protected_tokens)
+    PSAGEN_CHECK(span.begin >= 0 && span.begin <= span.end, ErrorCode::kInvalidArgument,
+                 "psa: protected_tokens are [", span.begin, ", ", span.end,
+                 "); a span begins at 0 or later and does not end before");
   check_share("min_full_ratio", params.min_full_ratio);
   for (const double threshold : params.similarity_thresholds)
     PSAGEN_CHECK(threshold >= -1.0 && threshold <= 1.0, ErrorCode::kInvalidArgument,

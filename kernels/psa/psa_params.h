@@ -50,6 +50,16 @@ constexpr int staggered_query(int group) {
 // (threshold) or of the number of key blocks (quota). What is left is skipped.
 using LevelBounds = std::array<double, 4>;
 
+// Tokens [begin, end) of a sequence.
+struct TokenSpan {
+  std::int64_t begin = 0, end = 0;
+
+  // Whether one of tokens [first, first + count) is among them.
+  constexpr bool meets(std::int64_t first, std::int64_t count) const {
+    return begin < end && first < end && begin < first + count;
+  }
+};
+
 struct PsaParams {
   int query_block = 128;
   int key_block = 128;  // 128, 64 or 32
@@ -58,6 +68,10 @@ struct PsaParams {
   // Instead of level_bounds where it is given: of each of the N heads. The caller keeps it for the
   // time of a call.
   std::span<const LevelBounds> head_bounds = {};
+  // Text beside the video, or a sink: every query attends to these tokens at full resolution, and
+  // their queries attend to all tokens so, whatever the bounds say. Blocks that hold one of them
+  // are taken whole. In the order of q and k; empty spans protect nothing.
+  std::array<TokenSpan, 2> protected_tokens = {};
   // Threshold only: at least floor(this * key blocks) + 1 blocks at full resolution.
   double min_full_ratio = 0.06;
   ImportanceEstimator estimator = ImportanceEstimator::kPooledLogSumExp;
@@ -67,6 +81,17 @@ struct PsaParams {
   bool similarity_cap = false;
   std::array<double, 3> similarity_thresholds = {0.70, 0.65, 0.60};
 };
+
+constexpr bool is_protected(const PsaParams& params, std::int64_t first, std::int64_t count) {
+  for (const TokenSpan& span : params.protected_tokens)
+    if (span.meets(first, count)) return true;
+  return false;
+}
+constexpr bool has_protected(const PsaParams& params) {
+  for (const TokenSpan& span : params.protected_tokens)
+    if (span.begin < span.end) return true;
+  return false;
+}
 
 inline const LevelBounds& bounds_of_head(const PsaParams& params, std::int64_t head) {
   return params.head_bounds.empty() ? params.level_bounds

@@ -95,7 +95,8 @@ NormPool PyramidSparseAttention::key_pool(std::int64_t first_token, ConstTensorV
 
 // A quota gives every row the same work, which needs no order.
 TensorView PyramidSparseAttention::order_of(Slot& slot, const PsaSelection& selection) const {
-  const bool is_quota = params_.selection == LevelSelection::kQuota && !params_.similarity_cap;
+  const bool is_quota = params_.selection == LevelSelection::kQuota && !params_.similarity_cap &&
+                        !has_protected(params_);
   return is_quota && selection.head_bounds.empty() ? TensorView() : slot.order.view();
 }
 

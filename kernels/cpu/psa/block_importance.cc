@@ -303,10 +303,11 @@ class BlockSelector {
     if (args_.params.similarity_cap)
       caps = {args_.pyramid.level_caps.data<std::uint8_t>() + head * key_blocks,
               static_cast<std::size_t>(key_blocks)};
+    const std::span<std::uint8_t> levels(args_.levels.data<std::uint8_t>() + row * key_blocks,
+                                         static_cast<std::size_t>(key_blocks));
     allocate_levels(scratch.importance, caps, params_of_head(args_.params, head % heads_),
-                    scratch.allocation,
-                    {args_.levels.data<std::uint8_t>() + row * key_blocks,
-                     static_cast<std::size_t>(key_blocks)});
+                    scratch.allocation, levels);
+    protect_tokens(args_.params, query_block, levels);
   }
 
   const SelectBlocksArgs& args_;

@@ -180,6 +180,10 @@ __global__ void __launch_bounds__(Team::kThreads* Team::kRowsOfBlock)
   }
   Team::sync();
 
+  const int query_block = static_cast<int>(row % p.query_blocks);
+  const bool is_whole =
+      is_protected(p.params, static_cast<std::int64_t>(query_block) * p.params.query_block,
+                   p.params.query_block);
   std::int32_t columns = 0, eighths = 0;
   const std::uint8_t* const caps =
       p.level_caps == nullptr ? nullptr : p.level_caps + row / p.query_blocks * p.key_blocks;
@@ -187,8 +191,11 @@ __global__ void __launch_bounds__(Team::kThreads* Team::kRowsOfBlock)
   for (int i = 0; i < kItems; ++i) {
     const int block = blocks[i];
     if (block >= p.key_blocks) continue;
-    const std::uint8_t level =
+    std::uint8_t level =
         allocation::level_at(first + i, ends, caps == nullptr ? std::uint8_t{8} : caps[block]);
+    if (is_whole ||
+        is_protected(p.params, static_cast<std::int64_t>(block) * p.key_block, p.key_block))
+      level = 1;
     shared.levels[block] = level;
     if (level == 0) continue;
     columns += p.block_rows(block, level);

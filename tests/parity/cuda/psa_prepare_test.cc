@@ -282,6 +282,7 @@ class PsaPrepareCuda : public CudaParity {
       const std::int64_t head = static_cast<std::int64_t>(row) / p.query_blocks() % p.size.heads;
       allocate_levels(std::span(importance).subspan(row * blocks, blocks), row_caps,
                       params_of_head(params, head), {sorted, weight, cumulative}, wanted);
+      protect_tokens(params, static_cast<std::int64_t>(row) % p.query_blocks(), wanted);
       ASSERT_EQ(0, std::memcmp(wanted.data(), levels.data() + row * blocks, blocks))
           << "row " << row;
     }
@@ -393,8 +394,12 @@ TEST_P(PsaPrepareCuda, ImportanceAndLevels) {
       build(p);
       PsaParams chosen = params(size, way.selection), capped = params(size, way.selection, true);
       chosen.estimator = capped.estimator = way.estimator;
-      select_and_check(p, chosen);
       select_and_check(p, capped);
+      PsaParams guarded = chosen;
+      guarded.protected_tokens = {TokenSpan{0, 1},
+                                  TokenSpan{size.tokens / 2, size.tokens / 2 + 40}};
+      select_and_check(p, guarded);
+      select_and_check(p, chosen);
       if (size.tokens > 5000) continue;
       const std::vector<float> importance = bytes_of<float>(p.importance);
       const std::size_t head_size = importance.size() / static_cast<std::size_t>(p.all_heads());

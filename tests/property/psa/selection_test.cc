@@ -99,6 +99,43 @@ TEST_P(Selection, StaggeredImportanceMatchesTheReference) {
     }
 }
 
+// Levels of every pair of blocks that holds a protected token are 1, the others as without.
+TEST_P(Selection, ProtectedTokensAreTakenInFull) {
+  for (const LevelSelection selection : {LevelSelection::kQuota, LevelSelection::kThreshold}) {
+    PsaProblem problem(size(9 * n() + 4), 8);
+    problem.build();
+    PsaParams p =
+        params(selection, selection == LevelSelection::kQuota ? kQuotaBounds : kThresholdBounds);
+    const std::int64_t key_blocks = problem.key_blocks(), tokens = problem.size().tokens;
+    const auto levels = [&] {
+      problem.select(p);
+      std::vector<std::uint8_t> all;
+      for (std::int64_t row = 0; row < problem.mask.num_rows(); ++row) {
+        const auto own = problem.levels_of(row);
+        all.insert(all.end(), own.begin(), own.end());
+      }
+      return all;
+    };
+    const std::vector<std::uint8_t> free = levels();
+    p.protected_tokens = {TokenSpan{n() + 3, 2 * n() + 1}, TokenSpan{tokens - 1, tokens}};
+    const std::vector<std::uint8_t> guarded = levels();
+    for (std::size_t i = 0; i < free.size(); ++i) {
+      const std::int64_t row = static_cast<std::int64_t>(i) / key_blocks;
+      const std::int64_t query = row * p.query_block,
+                         key = static_cast<std::int64_t>(i) % key_blocks * n();
+      const auto holds = [&](std::int64_t first, std::int64_t count) {
+        const std::int64_t end = std::min(first + count, tokens);
+        for (std::int64_t t = first; t < end; ++t)
+          if ((t >= n() + 3 && t < 2 * n() + 1) || t == tokens - 1) return true;
+        return false;
+      };
+      const bool wanted = holds(query, p.query_block) || holds(key, n());
+      EXPECT_EQ(guarded[i], wanted ? 1 : free[i]) << "query block " << row << " pair " << i;
+    }
+    EXPECT_NE(free, guarded);
+  }
+}
+
 TEST_P(Selection, SampledImportanceMatchesTheReference) {
   for (const std::int64_t tokens : {std::int64_t{5}, n(), 7 * n() + 3, std::int64_t{700}}) {
     ProblemSize s = size(tokens);

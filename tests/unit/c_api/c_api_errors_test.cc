@@ -77,6 +77,8 @@ TEST(CApiErrors, Descriptions) {
       {[](psagen_desc& d) { d.key_block = 0; }, PSAGEN_INVALID_ARGUMENT, "key_block is 0"},
       {[](psagen_desc& d) { d.selection = 2; }, PSAGEN_INVALID_ARGUMENT, "desc.selection is 2"},
       {[](psagen_desc& d) { d.estimator = -1; }, PSAGEN_INVALID_ARGUMENT, "desc.estimator is -1"},
+      {[](psagen_desc& d) { d.protected_begin[0] = 9; }, PSAGEN_INVALID_ARGUMENT,
+       "protected_tokens are [9, 0)"},
       {[](psagen_desc& d) { d.estimator = 4; }, PSAGEN_INVALID_ARGUMENT, "desc.estimator is 4"},
       {[](psagen_desc& d) {
          d.estimator = PSAGEN_ESTIMATE_UNIFORM;

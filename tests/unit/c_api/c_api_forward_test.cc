@@ -42,6 +42,8 @@ struct CppProblem {
                                                       : ImportanceEstimator::kUniform;
     params.similarity_cap = desc.similarity_cap == 1;
     std::copy_n(desc.similarity_thresholds, 3, params.similarity_thresholds.begin());
+    for (std::size_t i = 0; i < 2; ++i)
+      params.protected_tokens[i] = {desc.protected_begin[i], desc.protected_end[i]};
     return params;
   }
 
@@ -76,6 +78,11 @@ TEST(CApiForward, PsaIsThatOfCppBitForBit) {
          d.seed = 5;
        }},
       {"uniform", [](psagen_desc& d) { d.estimator = PSAGEN_ESTIMATE_UNIFORM; }},
+      {"protected tokens",
+       [](psagen_desc& d) {
+         d.protected_begin[1] = 3;
+         d.protected_end[1] = 40;
+       }},
       {"similarity cap",
        [](psagen_desc& d) {
          d.similarity_cap = 1;
