@@ -53,6 +53,20 @@ void expect_mask_follows_importance(PsaProblem& problem, const PsaParams& params
   }
 }
 
+// What `truth(head)` gives, for each of the heads one after the other; and the mask that follows.
+template <typename Truth>
+void expect_importance(PsaProblem& problem, const PsaParams& params,
+                       const std::vector<float>& importance, const Truth& truth_of) {
+  for (std::int64_t head = 0; head < problem.size().heads; ++head) {
+    const std::vector<double> truth = truth_of(head);
+    const std::span<const float> found =
+        std::span(importance).subspan(static_cast<std::size_t>(head) * truth.size(), truth.size());
+    for (std::size_t i = 0; i < truth.size(); ++i)
+      ASSERT_NEAR(found[i], truth[i], 5e-6 * truth[i]) << "head " << head << " pair " << i;
+  }
+  expect_mask_follows_importance(problem, params, importance);
+}
+
 TEST_P(Selection, PooledImportanceMatchesTheReference) {
   for (const std::int64_t tokens : {std::int64_t{5}, n(), 7 * n() + 3, std::int64_t{1100}}) {
     ProblemSize s = size(tokens);
@@ -61,16 +75,9 @@ TEST_P(Selection, PooledImportanceMatchesTheReference) {
     SCOPED_TRACE(concat("tokens ", tokens));
     problem.build();
     const PsaParams p = params(LevelSelection::kQuota, kQuotaBounds);
-    const std::vector<float> importance = values_of(problem.select(p));
-    for (std::int64_t head = 0; head < 2; ++head) {
-      const auto truth = reference::pooled_importance(problem.reference_problem(0, head));
-      const std::span<const float> found =
-          std::span(importance)
-              .subspan(static_cast<std::size_t>(head) * truth.size(), truth.size());
-      for (std::size_t i = 0; i < truth.size(); ++i)
-        ASSERT_NEAR(found[i], truth[i], 5e-6 * truth[i]) << "head " << head << " pair " << i;
-    }
-    expect_mask_follows_importance(problem, p, importance);
+    expect_importance(problem, p, values_of(problem.select(p)), [&](std::int64_t head) {
+      return reference::pooled_importance(problem.reference_problem(0, head));
+    });
   }
 }
 
@@ -86,16 +93,9 @@ TEST_P(Selection, StaggeredImportanceMatchesTheReference) {
       PsaParams p = params(LevelSelection::kQuota, kQuotaBounds);
       p.query_block = query_block;
       p.estimator = ImportanceEstimator::kStaggered;
-      const std::vector<float> importance = values_of(problem.select(p));
-      for (std::int64_t head = 0; head < 2; ++head) {
-        const auto truth = reference::pooled_importance(problem.reference_problem(0, head), true);
-        const std::span<const float> found =
-            std::span(importance)
-                .subspan(static_cast<std::size_t>(head) * truth.size(), truth.size());
-        for (std::size_t i = 0; i < truth.size(); ++i)
-          ASSERT_NEAR(found[i], truth[i], 5e-6 * truth[i]) << "head " << head << " pair " << i;
-      }
-      expect_mask_follows_importance(problem, p, importance);
+      expect_importance(problem, p, values_of(problem.select(p)), [&](std::int64_t head) {
+        return reference::pooled_importance(problem.reference_problem(0, head), true);
+      });
     }
 }
 
@@ -151,21 +151,15 @@ TEST_P(Selection, SampledImportanceMatchesTheReference) {
     p.estimator = ImportanceEstimator::kSampled;
     p.seed = 1234567890123;
     const std::vector<float> importance = values_of(problem.select(p));
-    for (std::int64_t head = 0; head < 2; ++head) {
-      const auto truth = reference::sampled_importance(
+    expect_importance(problem, p, importance, [&](std::int64_t head) {
+      return reference::sampled_importance(
           problem.reference_problem(0, head),
           sampled_positions(p.seed, SampledSide::kQuery, head, p.query_block),
           sampled_positions(p.seed, SampledSide::kKey, head, p.key_block));
-      const std::span<const float> found =
-          std::span(importance)
-              .subspan(static_cast<std::size_t>(head) * truth.size(), truth.size());
-      for (std::size_t i = 0; i < truth.size(); ++i)
-        ASSERT_NEAR(found[i], truth[i], 5e-6 * truth[i]) << "head " << head << " pair " << i;
-    }
+    });
     if (tokens > n()) {
       EXPECT_LT(*std::ranges::min_element(importance), 0.5 * *std::ranges::max_element(importance));
     }
-    expect_mask_follows_importance(problem, p, importance);
   }
 }
 
