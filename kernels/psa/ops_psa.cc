@@ -162,6 +162,10 @@ void Ops::select_blocks(const SelectBlocksArgs& args) {
       args.params.head_bounds.empty() || std::ssize(args.params.head_bounds) == args.q.dim(2),
       ErrorCode::kInternal, "select_blocks: bounds of ", args.params.head_bounds.size(),
       " heads, wanted ", args.q.dim(2));
+  for (const TokenSpan& span : args.params.protected_tokens)
+    PSAGEN_CHECK(span.end <= args.q.dim(1), ErrorCode::kInvalidArgument,
+                 "psa: protected_tokens end at ", span.end, "; the sequence has ", args.q.dim(1),
+                 " tokens");
   if (args.build != nullptr) check_build_pyramid(*this, *args.build);
   if (args.pooled_queries) {
     Shape means = check.rows(query_block, query_block / queries_of_row(args.params.estimator));

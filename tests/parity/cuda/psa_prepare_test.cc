@@ -396,8 +396,8 @@ TEST_P(PsaPrepareCuda, ImportanceAndLevels) {
       chosen.estimator = capped.estimator = way.estimator;
       select_and_check(p, capped);
       PsaParams guarded = chosen;
-      guarded.protected_tokens = {TokenSpan{0, 1},
-                                  TokenSpan{size.tokens / 2, size.tokens / 2 + 40}};
+      guarded.protected_tokens = {
+          TokenSpan{0, 1}, TokenSpan{size.tokens / 2, std::min(size.tokens / 2 + 40, size.tokens)}};
       select_and_check(p, guarded);
       select_and_check(p, chosen);
       if (size.tokens > 5000) continue;

@@ -79,6 +79,8 @@ TEST(CApiErrors, Descriptions) {
       {[](psagen_desc& d) { d.estimator = -1; }, PSAGEN_INVALID_ARGUMENT, "desc.estimator is -1"},
       {[](psagen_desc& d) { d.protected_begin[0] = 9; }, PSAGEN_INVALID_ARGUMENT,
        "protected_tokens are [9, 0)"},
+      {[](psagen_desc& d) { d.protected_end[1] = d.tokens + 1; }, PSAGEN_INVALID_ARGUMENT,
+       "psa: protected_tokens end at"},
       {[](psagen_desc& d) { d.estimator = 4; }, PSAGEN_INVALID_ARGUMENT, "desc.estimator is 4"},
       {[](psagen_desc& d) {
          d.estimator = PSAGEN_ESTIMATE_UNIFORM;
