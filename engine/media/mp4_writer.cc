@@ -103,6 +103,9 @@ class Mp4Writer : public VideoWriter {
       av_dict_set(&settings, "profile", "high", 0);
       av_dict_set(&settings, "preset", "medium", 0);
       av_dict_set_int(&settings, "crf", options_.crf, 0);
+      // One choice of algorithms on every processor: x264's AVX-512 macroblock tree also reads
+      // memory that it never wrote, so that equal frames did not always give equal bytes.
+      av_dict_set(&settings, "x264-params", "cpu-independent=1", 0);
     } else {
       codec_->flags |= AV_CODEC_FLAG_QSCALE;
       codec_->global_quality = 2 * FF_QP2LAMBDA;

@@ -7,7 +7,7 @@
 #include <cstdio>
 #include <string>
 
-#include "tests/unit/app/expect_error.h"
+#include "tests/support/expect_error.h"
 
 namespace psagen::app {
 namespace {

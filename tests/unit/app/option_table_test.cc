@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/unit/app/expect_error.h"
+#include "tests/support/expect_error.h"
 
 namespace psagen::app {
 namespace {

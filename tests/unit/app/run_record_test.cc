@@ -5,8 +5,8 @@
 
 #include <string>
 
+#include "tests/support/expect_error.h"
 #include "tests/support/temporary_folder.h"
-#include "tests/unit/app/expect_error.h"
 
 namespace psagen::app {
 namespace {

@@ -4,8 +4,8 @@
 
 #include <set>
 
+#include "tests/support/expect_error.h"
 #include "tests/support/temporary_folder.h"
-#include "tests/unit/app/expect_error.h"
 
 namespace psagen::app {
 namespace {
