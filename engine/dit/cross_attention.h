@@ -18,7 +18,7 @@ struct TextKeysValues {
 
 // What the blocks need of a prompt.
 struct TextContext {
-  Tensor key_log_weight;  // [1, S]
+  Tensor key_log_weight;  // [1, S]; none where every row counts once
   std::vector<TextKeysValues> layers;
 };
 

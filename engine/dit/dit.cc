@@ -13,6 +13,10 @@ const TransformerConfig& checked(const TransformerConfig& config) {
   return config;
 }
 
+ConstTensorView host_row(const std::vector<float>& values, const Shape& shape) {
+  return {reinterpret_cast<const std::byte*>(values.data()), DType::kF32, shape, Device{}};
+}
+
 }  // namespace
 
 Dit::Dit(const TransformerConfig& config, const Weights& weights, kernels::Ops& ops,
@@ -67,18 +71,18 @@ TextContext Dit::encode_text(kernels::Ops& ops, ConstTensorView encoded,
   const std::int64_t num_keys = length + (num_padding > 0 ? 1 : 0);
 
   // Host copies: these are a few rows, once per prompt.
-  const Shape rows_shape = {1, num_keys, config_.text_dim};
-  std::vector<float> zeros(static_cast<std::size_t>(config_.text_dim), 0.0f);
-  std::vector<float> log_weight(static_cast<std::size_t>(num_keys), 0.0f);
   Allocator& allocator = ops.context().allocator();
   const DType dtype = ops.context().compute_dtype();
-  Tensor rows(allocator, dtype, rows_shape);
+  Tensor rows(allocator, dtype, {1, num_keys, config_.text_dim});
   ops.copy(encoded, rows.view().slice(1, 0, length));
+  TextContext context;
   if (num_padding > 0) {
-    ops.copy(ConstTensorView(reinterpret_cast<const std::byte*>(zeros.data()), DType::kF32,
-                             {1, 1, config_.text_dim}, Device{}),
-             rows.view().slice(1, length, num_keys));
+    const std::vector<float> zeros(static_cast<std::size_t>(config_.text_dim), 0.0f);
+    ops.copy(host_row(zeros, {1, 1, config_.text_dim}), rows.view().slice(1, length, num_keys));
+    std::vector<float> log_weight(static_cast<std::size_t>(num_keys), 0.0f);
     log_weight.back() = static_cast<float>(std::log(static_cast<double>(num_padding)));
+    context.key_log_weight = Tensor(allocator, DType::kF32, {1, num_keys});
+    ops.copy(host_row(log_weight, {1, num_keys}), context.key_log_weight);
   }
 
   Tensor hidden(allocator, dtype, {1, num_keys, config_.dim()});
@@ -86,11 +90,6 @@ TextContext Dit::encode_text(kernels::Ops& ops, ConstTensorView encoded,
   text_linear_1_(ops, rows, hidden, kernels::Activation::kGeluTanh);  // gelu(W1 c + b1)   [1,S,C]
   text_linear_2_(ops, hidden, text);                                  // W2 .. + b2        [1,S,C]
 
-  TextContext context;
-  context.key_log_weight = Tensor(allocator, DType::kF32, {1, num_keys});
-  ops.copy(ConstTensorView(reinterpret_cast<const std::byte*>(log_weight.data()), DType::kF32,
-                           {1, num_keys}, Device{}),
-           context.key_log_weight);
   context.layers.reserve(blocks_.size());
   for (std::size_t n = 0; n < blocks_.size(); ++n)
     run_block(
