@@ -191,7 +191,8 @@ TEST_F(DitLawsTest, PaddingRowsAreOneKeyThatCountsForAll) {
   const TextContext merged = dit_.encode_text(*ops_, few, 40);
   EXPECT_EQ(merged.key_log_weight.shape(), Shape({1, 6}));
   const TextContext separate = dit_.encode_text(*ops_, all, 40);
-  EXPECT_EQ(separate.key_log_weight.shape(), Shape({1, 40}));
+  EXPECT_EQ(separate.layers.front().k.shape(), Shape({1, 40, config().dim()}));
+  EXPECT_FALSE(ConstTensorView(separate.key_log_weight)) << "every row counts once";
   const std::vector<float> wanted = velocity(separate, {});
   EXPECT_LE(testing::relative_l2(velocity(merged, {}), wanted), 1e-6);
   const TextContext unpadded = dit_.encode_text(*ops_, few, 5);
