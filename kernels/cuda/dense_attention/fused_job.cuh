@@ -20,6 +20,7 @@ void for_fused_types(const AttentionArgs& args, const Work& work) {
 struct FusedJob {
   int batch, head, query;  // the first query
 
+  FusedJob() = default;
   __device__ FusedJob(const FusedProblem& problem, int job) {
     const int row = job / problem.query_blocks;
     query = (job - row * problem.query_blocks) * kFusedQueries;

@@ -73,13 +73,20 @@ struct HopperConsumer {
   using Element = typename Traits::Element;
   using Place = RingPlace<Traits::kStages>;
 
+  struct Job {
+    FusedJob block;
+    int tiles;
+    std::uint32_t query_slot;
+  };
+
   const typename Tiles::Params& params;
   HopperShared<Traits, Tiles>& shared;
   int group, warp, lane;  // of the computing warpgroups; of the group's warps
+  RingPlace<2> turn;      // of the next job
   float scores[Traits::kScores];
   float sums[Traits::kSums];
   std::uint32_t probabilities[Traits::kScores / 2];
-  float rescale[2];
+  float rescale[2], inverse[2];
   OnlineSoftmax softmax;
   Tiles tiles;
 
@@ -165,49 +172,112 @@ struct HopperConsumer {
     for (int i = 0; i < Traits::kSums; ++i) sums[i] *= rescale[i % 4 / 2];
   }
 
-  __device__ void attend(const FusedJob& job, std::uint32_t query_slot, Place& place, int count) {
-    softmax.reset();
+  // The next job, once its queries are there; false where there is none.
+  __device__ bool open(Job& job) {
+    const std::uint32_t slot = turn.slot(), parity = turn.parity();
+    wait_barrier(&shared.job_ring.full[slot], parity);
+    const int number = tiles.open_job(shared.tiles, slot);
+    __syncwarp();
+    if (lane == 0) arrive(&shared.job_ring.empty[slot]);
+    if (number < 0) return false;
+    job = {FusedJob(params.problem, number), tiles.count(params), slot};
+    wait_barrier(&shared.query_ring.full[slot], parity);
+    ++turn.count;
+    return true;
+  }
+
+  __device__ void clear_sums() {
 #pragma unroll
     for (int i = 0; i < Traits::kSums; ++i) sums[i] = 0.0f;
+  }
 
-    if (Tiles::kMayBeEmpty && count == 0) return;
-    prepare(job, 0, place);
-    issue_scores(query_slot, place.slot());
+  // A job's first tile, with nothing to do beside its scores.
+  __device__ void begin(const Job& job, Place place) {
+    softmax.reset();
+    clear_sums();
+    prepare(job.block, 0, place);
+    issue_scores(job.query_slot, place.slot());
     wait_scores<0>(place.slot());
     exponentiate(0, place);
     pack_probabilities();
-    if (count > 1) prepare(job, 1, place.next());
+    if (job.tiles > 1) prepare(job.block, 1, place.next());
+  }
+
+  // Scores of the tile at `place`, then values of the one before it.
+  __device__ void issue_both(std::uint32_t query_slot, Place place) {
+    const Place previous = place.previous();
+    take_turn();
+    issue_scores(query_slot, place.slot());
+    wait_barrier(&shared.value_ring.full[previous.slot()], previous.parity());
+    issue_values(previous.slot());
+    pass_turn();
+    wait_scores<1>(place.slot());
+  }
+
+  // All tiles behind the first; what is left are the last one's values.
+  __device__ void go_through(const Job& job, Place& place) {
 #pragma unroll 1
-    for (int tile = 1; tile < count; ++tile) {
-      const Place previous = place;
+    for (int tile = 1; tile < job.tiles; ++tile) {
       ++place.count;
-      take_turn();
-      issue_scores(query_slot, place.slot());
-      wait_barrier(&shared.value_ring.full[previous.slot()], previous.parity());
-      issue_values(previous.slot());
-      pass_turn();
-      wait_scores<1>(place.slot());
+      issue_both(job.query_slot, place);
       exponentiate(tile, place);
       // Here and not above: ptxas moves the wait below up to the products unless a branch is
       // between.
-      if (tile + 1 < count) prepare(job, tile + 1, place.next());
-      wait_values(previous.slot());
+      if (tile + 1 < job.tiles) prepare(job.block, tile + 1, place.next());
+      wait_values(place.previous().slot());
       pack_probabilities();
       rescale_sums();
     }
-    // One thread gives the last values back for all; in the loop a turn comes first, here nothing
-    // else tells that the other warps have read what the tiles keep in shared memory.
+    release(&shared.query_ring.empty[job.query_slot]);
+  }
+
+  // The last values of `job` beside the first scores of `next`.
+  __device__ void go_over(const Job& job, const Job& next, Place& place) {
+    prepare(next.block, 0, place.next());
+    ++place.count;
+    issue_both(next.query_slot, place);
+    finish(job.block);
+    softmax.reset();
+    exponentiate(0, place);
+    if (next.tiles > 1) prepare(next.block, 1, place.next());
+    wait_values(place.previous().slot());
+    store(job.block);
+    pack_probabilities();
+    clear_sums();
+  }
+
+  // The last values of a job that no other follows.
+  __device__ void end(const Job& job, Place& place) {
+    // One thread gives the values back for all; elsewhere a turn comes first, here nothing else
+    // tells that the other warps have read what the tiles keep in shared memory.
     if constexpr (Tiles::kReadsShared) sync_threads(3 + group, 128);
     wait_barrier(&shared.value_ring.full[place.slot()], place.parity());
     issue_values(place.slot());
     wait_values(place.slot());
     ++place.count;
+    finish(job.block);
+    store(job.block);
+  }
+
+  // Zeros, where there are no keys.
+  __device__ void answer_empty(const Job& job) {
+    release(&shared.query_ring.empty[job.query_slot]);
+    softmax.reset();
+    clear_sums();
+    finish(job.block);
+    store(job.block);
+  }
+
+  // The rows' sums of exponentials are complete.
+  __device__ void finish(const FusedJob& job) {
+    softmax.finish();
+    inverse[0] = softmax.inverse(0);
+    inverse[1] = softmax.inverse(1);
+    store_log_sum_exp(job, job.query + group * 64 + warp * 16 + lane / 4);
   }
 
   // Each warp hands its 16 rows to the copy engine, which clips them at the last query.
   __device__ void store(const FusedJob& job) {
-    softmax.finish();
-    const float inverse[2] = {softmax.inverse(0), softmax.inverse(1)};
     std::byte* const stripe = shared.out[4 * group + warp].bytes;
     if (lane == 0) wait_stores_read();
     __syncwarp();
@@ -226,16 +296,13 @@ struct HopperConsumer {
     }
     fence_shared_writes();
     __syncwarp();
+    if (lane != 0) return;
     const int first = job.query + group * 64 + warp * 16;
-    if (lane == 0) {
 #pragma unroll
-      for (int box = 0; box < Traits::kBoxes; ++box)
-        store_box(params.out, stripe + box * Traits::kStripeBoxBytes, box * kBoxColumns, first,
-                  job.head, job.batch);
-      commit_stores();
-    }
-    __syncwarp();
-    store_log_sum_exp(job, first + lane / 4);
+    for (int box = 0; box < Traits::kBoxes; ++box)
+      store_box(params.out, stripe + box * Traits::kStripeBoxBytes, box * kBoxColumns, first,
+                job.head, job.batch);
+    commit_stores();
   }
 
   __device__ void store_log_sum_exp(const FusedJob& job, int query) const {
@@ -250,21 +317,29 @@ struct HopperConsumer {
   }
 
   __device__ void run() {
-    RingPlace<2> turn;
     Place place;
     if (group == 1) pass_turn();  // the first warpgroup begins
-    for (;; ++turn.count) {
-      const std::uint32_t slot = turn.slot();
-      wait_barrier(&shared.job_ring.full[slot], turn.parity());
-      const int number = tiles.open_job(shared.tiles, slot);
-      __syncwarp();
-      if (lane == 0) arrive(&shared.job_ring.empty[slot]);
-      if (number < 0) break;
-      const FusedJob job(params.problem, number);
-      wait_barrier(&shared.query_ring.full[slot], turn.parity());
-      attend(job, slot, place, tiles.count(params));
-      release(&shared.query_ring.empty[slot]);
-      store(job);
+    Job job;
+    bool more = open(job);
+    while (more) {
+      if (Tiles::kMayBeEmpty && job.tiles == 0) {
+        answer_empty(job);
+        more = open(job);
+        continue;
+      }
+      begin(job, place);
+      for (;;) {
+        go_through(job, place);
+        Job next;
+        more = open(next);
+        const bool follows = more && !(Tiles::kMayBeEmpty && next.tiles == 0);
+        if (follows)
+          go_over(job, next, place);
+        else
+          end(job, place);
+        job = next;
+        if (!follows) break;
+      }
     }
     if (group == 0) take_turn();  // the turn nobody took: barriers end as they began
     if (lane == 0) wait_stores();
