@@ -16,7 +16,7 @@ void launch(CudaRuntime& runtime, const HopperParams& params) {
   const auto kernel = hopper_attention_kernel<Traits, Tiles>;
   PSAGEN_CUDA(
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes));
-  const int blocks = std::min(params.problem.jobs, runtime.multiprocessors());
+  const int blocks = std::min(params.queue.numbers, runtime.multiprocessors());
   kernel<<<blocks, Traits::kThreads, kSharedBytes, runtime.stream()>>>(params);
   PSAGEN_CUDA(cudaGetLastError());
 }
@@ -39,15 +39,17 @@ void launch_of_types(CudaRuntime& runtime, const HopperParams& params, std::int6
 
 void hopper_attention(CudaRuntime& runtime, Workspace& workspace, const AttentionArgs& args) {
   Workspace::Scope scope(workspace);
-  int* const next_job = scope.take<int>(1);
+  const FusedProblem problem = fused_problem(args);
+  const int vectors = static_cast<int>(args.q.dim(3)) / 8 + 1;  // HopperTraits::kPartVectors
+  const JobQueue queue =
+      make_job_queue(runtime, scope, problem.jobs, (problem.keys + 127) / 128, vectors);
   if (scope.counts_only()) return;
-  HopperParams params{.q = head_boxes(args.q, kFusedQueries),
-                      .k = head_boxes(args.k, 128),
-                      .v = head_boxes(args.v, 128),
-                      .out = head_boxes(args.out, 16),
-                      .problem = fused_problem(args),
-                      .next_job = next_job};
-  PSAGEN_CUDA(cudaMemsetAsync(params.next_job, 0, sizeof(int), runtime.stream()));
+  const HopperParams params{.q = head_boxes(args.q, kFusedQueries),
+                            .k = head_boxes(args.k, 128),
+                            .v = head_boxes(args.v, 128),
+                            .out = head_boxes(args.out, 16),
+                            .problem = problem,
+                            .queue = queue};
   for_fused_types(args, [&]<typename S, typename T>(S, T) {
     launch_of_types<S, T>(runtime, params, args.q.dim(3));
   });

@@ -8,19 +8,19 @@
 // keys one tile ahead of values. Two warpgroups of 64 queries compute: the products of a tile are
 // issued together (scores of tile t + 1, then values of tile t), and the softmax of t + 1 runs
 // beside the second. By two named barriers the warpgroups issue in turn, so that one's softmax runs
-// beside the other's products. Probabilities stay in registers.
+// beside the other's products. Probabilities stay in registers. The last values of a job go with
+// the first scores of the next, so that the products do not rest between jobs; the last jobs of all
+// are done in parts (job_queue.h).
 //
 // What Tiles has:
-//   Params         of the launch, with `problem` and `out`
+//   Params         of the launch, with `problem`, `queue` and `out`
 //   Shared         what its two sides tell each other beside the tiles
 //   kJobReaders    how many arrivals say that a job was read
 //   kLoaders       how many threads say that they queued their part of a tile
 //   kMayBeEmpty    whether a job may have no tile
 //   kReadsShared   whether exponentiate() reads what produce() wrote to shared memory
-//   produce()      by the first warpgroup, all of its warps
+//   produce()      by the first warpgroup, all of its warps: announces jobs and loads tiles
 // and on the computing side, as a member of the warpgroup's:
-//   open_job()     the job's number, negative where there is none
-//   count()        tiles of the job
 //   await(), arrived()  before and after the wait for a tile's keys
 //   exponentiate() scores -> powers of two, at most 1
 //
@@ -75,8 +75,11 @@ struct HopperConsumer {
 
   struct Job {
     FusedJob block;
-    int tiles;
+    int first, end;  // its tiles
+    int piece;       // -1: the whole job
     std::uint32_t query_slot;
+
+    __device__ bool is_empty() const { return Tiles::kMayBeEmpty && first == end; }
   };
 
   const typename Tiles::Params& params;
@@ -176,11 +179,16 @@ struct HopperConsumer {
   __device__ bool open(Job& job) {
     const std::uint32_t slot = turn.slot(), parity = turn.parity();
     wait_barrier(&shared.job_ring.full[slot], parity);
-    const int number = tiles.open_job(shared.tiles, slot);
-    __syncwarp();
+    const AnnouncedJob& announced = shared.jobs[slot];
+    // By shuffle: what it decides is known to be the same for a warp.
+    const int row = __shfl_sync(0xffffffffu, announced.row, 0);
+    const int first = __shfl_sync(0xffffffffu, announced.first, 0);
+    const int end = __shfl_sync(0xffffffffu, announced.end, 0);
+    const int piece = __shfl_sync(0xffffffffu, announced.piece, 0);
+    __syncwarp();  // all lanes have read it
     if (lane == 0) arrive(&shared.job_ring.empty[slot]);
-    if (number < 0) return false;
-    job = {FusedJob(params.problem, number), tiles.count(params), slot};
+    if (row < 0) return false;
+    job = {FusedJob(params.problem, row), first, end, piece, slot};
     wait_barrier(&shared.query_ring.full[slot], parity);
     ++turn.count;
     return true;
@@ -195,12 +203,12 @@ struct HopperConsumer {
   __device__ void begin(const Job& job, Place place) {
     softmax.reset();
     clear_sums();
-    prepare(job.block, 0, place);
+    prepare(job.block, job.first, place);
     issue_scores(job.query_slot, place.slot());
     wait_scores<0>(place.slot());
-    exponentiate(0, place);
+    exponentiate(job.first, place);
     pack_probabilities();
-    if (job.tiles > 1) prepare(job.block, 1, place.next());
+    if (job.first + 1 < job.end) prepare(job.block, job.first + 1, place.next());
   }
 
   // Scores of the tile at `place`, then values of the one before it.
@@ -217,13 +225,13 @@ struct HopperConsumer {
   // All tiles behind the first; what is left are the last one's values.
   __device__ void go_through(const Job& job, Place& place) {
 #pragma unroll 1
-    for (int tile = 1; tile < job.tiles; ++tile) {
+    for (int tile = job.first + 1; tile < job.end; ++tile) {
       ++place.count;
       issue_both(job.query_slot, place);
       exponentiate(tile, place);
       // Here and not above: ptxas moves the wait below up to the products unless a branch is
       // between.
-      if (tile + 1 < job.tiles) prepare(job.block, tile + 1, place.next());
+      if (tile + 1 < job.end) prepare(job.block, tile + 1, place.next());
       wait_values(place.previous().slot());
       pack_probabilities();
       rescale_sums();
@@ -233,20 +241,20 @@ struct HopperConsumer {
 
   // The last values of `job` beside the first scores of `next`.
   __device__ void go_over(const Job& job, const Job& next, Place& place) {
-    prepare(next.block, 0, place.next());
+    prepare(next.block, next.first, place.next());
     ++place.count;
     issue_both(next.query_slot, place);
     finish(job.block);
     softmax.reset();
-    exponentiate(0, place);
-    if (next.tiles > 1) prepare(next.block, 1, place.next());
+    exponentiate(next.first, place);
+    if (next.first + 1 < next.end) prepare(next.block, next.first + 1, place.next());
     wait_values(place.previous().slot());
     store(job.block);
     pack_probabilities();
     clear_sums();
   }
 
-  // The last values of a job that no other follows.
+  // The last values of a job that no other follows, or of a part.
   __device__ void end(const Job& job, Place& place) {
     // One thread gives the values back for all; elsewhere a turn comes first, here nothing else
     // tells that the other warps have read what the tiles keep in shared memory.
@@ -255,8 +263,7 @@ struct HopperConsumer {
     issue_values(place.slot());
     wait_values(place.slot());
     ++place.count;
-    finish(job.block);
-    store(job.block);
+    close(job);
   }
 
   // Zeros, where there are no keys.
@@ -264,8 +271,61 @@ struct HopperConsumer {
     release(&shared.query_ring.empty[job.query_slot]);
     softmax.reset();
     clear_sums();
+    close(job);
+  }
+
+  __device__ void close(const Job& job) {
+    if (job.piece >= 0 && !gather(job.piece)) return;
     finish(job.block);
     store(job.block);
+  }
+
+  // What a part has come to goes to memory. True for the warpgroup that comes last, which then has
+  // what the whole job comes to.
+  __device__ bool gather(int piece) {
+    const JobQueue& queue = params.queue;
+    const int thread = static_cast<int>(threadIdx.x) % 128;
+    const int other = piece / queue.parts;
+    constexpr int kVectors = Traits::kPartVectors, kOfPart = Traits::kConsumers * kVectors * 128;
+    float4* const parts = queue.sums + static_cast<std::int64_t>(other) * queue.parts * kOfPart +
+                          group * kVectors * 128 + thread;
+    float4* const own = parts + (piece - other * queue.parts) * kOfPart;
+#pragma unroll
+    for (int i = 0; i + 1 < kVectors; ++i)
+      own[i * 128] = make_float4(sums[4 * i], sums[4 * i + 1], sums[4 * i + 2], sums[4 * i + 3]);
+    own[(kVectors - 1) * 128] =
+        make_float4(softmax.max[0], softmax.max[1], softmax.sum[0], softmax.sum[1]);
+    __threadfence();
+    sync_threads(3 + group, 128);
+    const bool is_last =
+        thread == 0 &&
+        atomicAdd(queue.arrived + other * Traits::kConsumers + group, 1) == queue.parts - 1;
+    if (__shfl_sync(0xffffffffu, any_thread(3 + group, 128, is_last), 0) == 0) return false;
+    __threadfence();
+
+    softmax.reset();
+    clear_sums();
+    for (int part = 0; part < queue.parts; ++part) {
+      const float4 state = __ldcg(parts + part * kOfPart + (kVectors - 1) * 128);
+      softmax.max[0] = fmaxf(softmax.max[0], state.x);
+      softmax.max[1] = fmaxf(softmax.max[1], state.y);
+    }
+    for (int part = 0; part < queue.parts; ++part) {
+      const float4* const from = parts + part * kOfPart;
+      const float4 state = __ldcg(from + (kVectors - 1) * 128);
+      const float weight[2] = {softmax.weight(0, state.x), softmax.weight(1, state.y)};
+      softmax.sum[0] += state.z * weight[0];
+      softmax.sum[1] += state.w * weight[1];
+#pragma unroll
+      for (int i = 0; i + 1 < kVectors; ++i) {
+        const float4 values = __ldcg(from + i * 128);
+        sums[4 * i] += values.x * weight[0];
+        sums[4 * i + 1] += values.y * weight[0];
+        sums[4 * i + 2] += values.z * weight[1];
+        sums[4 * i + 3] += values.w * weight[1];
+      }
+    }
+    return true;
   }
 
   // The rows' sums of exponentials are complete.
@@ -322,7 +382,7 @@ struct HopperConsumer {
     Job job;
     bool more = open(job);
     while (more) {
-      if (Tiles::kMayBeEmpty && job.tiles == 0) {
+      if (job.is_empty()) {
         answer_empty(job);
         more = open(job);
         continue;
@@ -330,9 +390,9 @@ struct HopperConsumer {
       begin(job, place);
       for (;;) {
         go_through(job, place);
-        Job next;
+        Job next = job;
         more = open(next);
-        const bool follows = more && !(Tiles::kMayBeEmpty && next.tiles == 0);
+        const bool follows = more && job.piece < 0 && !next.is_empty();
         if (follows)
           go_over(job, next, place);
         else

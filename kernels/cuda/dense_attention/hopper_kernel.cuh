@@ -8,9 +8,7 @@ namespace psagen::kernels::cuda {
 template <typename Traits, bool kKeyWeights>
 struct DenseTiles {
   using Params = HopperParams;
-  struct Shared {
-    int jobs[2];
-  };
+  struct Shared {};
   static constexpr int kKeys = Traits::kKeys;
   static constexpr int kJobReaders = 4 * Traits::kConsumers;  // a lane of each computing warp
   static constexpr int kLoaders = 1;
@@ -18,10 +16,6 @@ struct DenseTiles {
   static constexpr bool kReadsShared = false;
 
   KeyWeights<kKeys> weights;
-
-  static __device__ int count(const Params& params) {
-    return (params.problem.keys + kKeys - 1) / kKeys;
-  }
 
   // One thread loads.
   template <typename BlockShared>
@@ -32,32 +26,31 @@ struct DenseTiles {
     RingPlace<2> turn;
     RingPlace<Traits::kStages> key_tile, value_tile;
     for (int number = static_cast<int>(blockIdx.x);; ++turn.count) {
-      const bool more = number < problem.jobs;
+      AnnouncedJob announced = AnnouncedJob::none();
       int next = 0;  // asked for now, used when this job's loads are queued
-      if (more) next = static_cast<int>(gridDim.x) + atomicAdd(params.next_job, 1);
+      if (number < params.queue.numbers) {
+        next = static_cast<int>(gridDim.x) + atomicAdd(params.queue.next, 1);
+        announced = AnnouncedJob(params.queue.job(number), tiles, params.queue, number);
+      }
       wait_barrier(&shared.job_ring.empty[turn.slot()], turn.parity() ^ 1);
-      shared.tiles.jobs[turn.slot()] = more ? number : -1;
+      shared.jobs[turn.slot()] = announced;
       arrive(&shared.job_ring.full[turn.slot()]);
-      if (!more) break;
+      if (announced.row < 0) break;
 
-      const FusedJob job(problem, number);
+      const FusedJob job(problem, announced.row);
       load_tile<Traits>(shared.queries, shared.query_ring, turn, params.q, job.query, job);
-      for (int tile = 0; tile < tiles; ++tile, ++key_tile.count) {
+      for (int tile = announced.first; tile < announced.end; ++tile, ++key_tile.count) {
         load_tile<Traits>(shared.keys, shared.key_ring, key_tile, params.k, tile * kKeys, job);
-        if (tile == 0) continue;
+        if (tile == announced.first) continue;
         load_tile<Traits>(shared.values, shared.value_ring, value_tile, params.v,
                           (tile - 1) * kKeys, job);
         ++value_tile.count;
       }
-      load_tile<Traits>(shared.values, shared.value_ring, value_tile, params.v, (tiles - 1) * kKeys,
-                        job);
+      load_tile<Traits>(shared.values, shared.value_ring, value_tile, params.v,
+                        (announced.end - 1) * kKeys, job);
       ++value_tile.count;
       number = next;
     }
-  }
-
-  static __device__ int open_job(const Shared& shared, std::uint32_t slot) {
-    return shared.jobs[slot];
   }
 
   __device__ void await(const Params& params, const FusedJob& job, int tile) {

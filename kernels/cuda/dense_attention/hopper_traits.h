@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "kernels/cuda/dense_attention/fused_attention.h"
+#include "kernels/cuda/dense_attention/job_queue.h"
 
 namespace psagen::kernels::cuda {
 
@@ -30,7 +31,7 @@ struct HopperTraits {
 
   // Warpgroup 0 loads, 1 and 2 compute. The block owns what it was launched with, 384 x 168
   // registers: claiming more than 40 and 232 leave would wait for ever.
-  static constexpr int kConsumers = 2;
+  static constexpr int kConsumers = kFusedWarpgroups;
   static constexpr int kThreads = 128 * (1 + kConsumers);
   static constexpr int kProducerRegisters = 40;
   static constexpr int kConsumerRegisters = 232;
@@ -46,6 +47,9 @@ struct HopperTraits {
   static constexpr int kStripeRows = 16;
   static constexpr int kStripeBoxBytes = kStripeRows * kBoxColumns * 2;
   static constexpr int kStripeBytes = kBoxes * kStripeBoxBytes;
+
+  // What a thread keeps of its rows, by four: sums of values, maxima and sums of exponentials.
+  static constexpr int kPartVectors = kSums / 4 + 1;
 };
 
 // The swizzle is a function of the address, so every tile starts at a multiple of 1,024 bytes.
@@ -73,6 +77,7 @@ struct HopperShared {
   Ring<2> query_ring;
   Ring<Traits::kStages> key_ring;
   Ring<Traits::kStages> value_ring;
+  AnnouncedJob jobs[2];
   typename Tiles::Shared tiles;
 };
 
@@ -80,7 +85,7 @@ struct HopperShared {
 struct HopperParams {
   CUtensorMap q, k, v, out;  // [B, N, L, D]: boxes of kBoxColumns x 128 rows, of out x 16
   FusedProblem problem;
-  int* next_job = nullptr;  // zero at the start
+  JobQueue queue;
 };
 
 }  // namespace psagen::kernels::cuda

@@ -77,6 +77,22 @@ __device__ inline void arrive_threads(int barrier, int threads) {
   asm volatile("bar.arrive %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
 }
 
+// sync_threads, and whether any of them says so.
+__device__ inline bool any_thread(int barrier, int threads, bool says) {
+  std::uint32_t any;
+  asm volatile(
+      "{\n"
+      ".reg .pred p, q;\n"
+      "setp.ne.u32 q, %3, 0;\n"
+      "bar.red.or.pred p, %1, %2, q;\n"
+      "selp.u32 %0, 1, 0, p;\n"
+      "}\n"
+      : "=r"(any)
+      : "r"(barrier), "r"(threads), "r"(static_cast<std::uint32_t>(says))
+      : "memory");
+  return any != 0;
+}
+
 // Rows past the tensor's end arrive as zeros, and count as bytes.
 __device__ inline void load_box(void* to, const CUtensorMap& map, std::uint64_t* barrier, int x,
                                 int y, int z, int w) {

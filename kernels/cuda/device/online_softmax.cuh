@@ -153,6 +153,11 @@ struct OnlineSoftmax {
     sum[1] += partial[2] + partial[3];
   }
 
+  // What sums taken beside a row's maximum `other` are multiplied by.
+  __device__ float weight(int row, float other) const {
+    return exp2_approx(other - (max[row] == minus_infinity() ? 0.0f : max[row]));
+  }
+
   // After the last tile: the whole row's sums.
   __device__ void finish() {
     sum[0] = quad_sum(sum[0]);

@@ -19,7 +19,7 @@ void launch(CudaRuntime& runtime, const HopperSparseParams& params) {
   const auto kernel = hopper_attention_kernel<Traits, Tiles>;
   PSAGEN_CUDA(
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes));
-  const int blocks = std::min(params.problem.jobs, runtime.multiprocessors());
+  const int blocks = std::min(params.queue.numbers, runtime.multiprocessors());
   kernel<<<blocks, Traits::kThreads, kSharedBytes, runtime.stream()>>>(params);
   PSAGEN_CUDA(cudaGetLastError());
 }
@@ -51,16 +51,17 @@ void hopper_sparse_attention(CudaRuntime& runtime, Workspace& workspace,
                              const SparseAttentionArgs& args) {
   Workspace::Scope scope(workspace);
   HopperSparseParams params;
-  params.next_job = scope.take<int>(1);
+  params.problem = fused_problem(without_levels(args));
+  // An eighth of the keys: what a row of low density has.
+  params.queue = make_job_queue(runtime, scope, params.problem.jobs, params.problem.keys / 1024,
+                                static_cast<int>(args.q.dim(3)) / 8 + 1);
   if (scope.counts_only()) return;
   params.q = head_boxes(args.q, kFusedQueries);
   params.out = head_boxes(args.out, 16);
   block_boxes(args.k, args.pyramid.keys, args.pyramid.shape.key_block, params.k);
   block_boxes(args.v, args.pyramid.values, args.pyramid.shape.key_block, params.v);
-  params.problem = fused_problem(without_levels(args));
   params.blocks = block_levels(args);
   params.inverse_scale_log2 = 1.0f / params.problem.scale_log2;
-  PSAGEN_CUDA(cudaMemsetAsync(params.next_job, 0, sizeof(int), runtime.stream()));
   for_fused_types(without_levels(args), [&]<typename S, typename T>(S, T) {
     launch_of_types<S, T>(runtime, params, args.q.dim(3));
   });

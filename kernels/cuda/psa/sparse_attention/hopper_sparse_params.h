@@ -4,6 +4,7 @@
 #include <cuda.h>
 
 #include "kernels/cuda/dense_attention/fused_attention.h"
+#include "kernels/cuda/dense_attention/job_queue.h"
 #include "kernels/cuda/psa/sparse_attention/packed_row.h"
 
 namespace psagen::kernels::cuda {
@@ -14,7 +15,7 @@ struct HopperSparseParams {
   FusedProblem problem;
   BlockLevels blocks;
   float inverse_scale_log2 = 1.0f;
-  int* next_job = nullptr;  // zero at the start
+  JobQueue queue;
 };
 
 }  // namespace psagen::kernels::cuda

@@ -32,11 +32,6 @@ struct PackedTiles {
     std::uint8_t tokens;  // of the block
   };
 
-  struct Job {
-    int row;  // of the block levels, or -1: no more
-    int tiles;
-  };
-
   // Where column weights lie may be written again when the softmax that read them is done. Before
   // the keys of tile t are queued, the values of t - 2 are, and so those of t - 2 - kStages were
   // given back.
@@ -44,7 +39,6 @@ struct PackedTiles {
   static_assert(kWeightSlots >= Traits::kStages + 2);
 
   struct Shared {
-    Job jobs[2];
     Piece pieces[32];  // of the tile being packed
     float shift[kWeightSlots];
     alignas(16) float weights[kWeightSlots][kColumns];
@@ -56,15 +50,8 @@ struct PackedTiles {
   static constexpr float kColumnWeights = -1.0f;  // in the place of a shift
 
   // The computing side.
-  int tiles_of_job;
   float tile_shift;
 
-  __device__ int open_job(const Shared& shared, std::uint32_t slot) {
-    const Job job = shared.jobs[slot];
-    tiles_of_job = __shfl_sync(kAllLanes, job.tiles, 0);
-    return job.row;
-  }
-  __device__ int count(const Params&) const { return tiles_of_job; }
   __device__ void await(const Params&, const FusedJob&, int) const {}
   __device__ void arrived(const Shared& shared, std::uint32_t tile) {
     tile_shift = shared.shift[tile % kWeightSlots];
@@ -95,18 +82,20 @@ struct PackedTiles {
     int number = static_cast<int>(blockIdx.x);
     for (RingPlace<2> turn;; ++turn.count) {
       const std::uint32_t slot = turn.slot();
-      Job job{-1, 0};
-      if (number < params.problem.jobs) {
-        job.row = blocks.order == nullptr ? number : __ldg(blocks.order + number);
-        job.tiles = (count_columns(blocks, job.row, lane) + kColumns - 1) / kColumns;
+      AnnouncedJob job = AnnouncedJob::none();
+      if (number < params.queue.numbers) {
+        const int place = params.queue.job(number);
+        const int row = blocks.order == nullptr ? place : __ldg(blocks.order + place);
+        const int tiles = (count_columns(blocks, row, lane) + kColumns - 1) / kColumns;
+        job = AnnouncedJob(row, tiles, params.queue, number);
       }
       if (lane == 0) {
-        shared.tiles.jobs[slot] = job;
+        shared.jobs[slot] = job;
         arrive(&shared.job_ring.full[slot]);
       }
       if (job.row < 0) return;
       wait_barrier(&shared.job_ring.empty[slot], turn.parity());
-      if (lane == 0) number = static_cast<int>(gridDim.x) + atomicAdd(params.next_job, 1);
+      if (lane == 0) number = static_cast<int>(gridDim.x) + atomicAdd(params.queue.next, 1);
       number = __shfl_sync(kAllLanes, number, 0);
     }
   }
@@ -118,7 +107,7 @@ struct PackedTiles {
     for (;; ++turn.count) {
       const std::uint32_t slot = turn.slot();
       wait_barrier(&shared.job_ring.full[slot], turn.parity());
-      const Job next = shared.tiles.jobs[slot];
+      const AnnouncedJob next = shared.jobs[slot];
       __syncwarp();
       if (lane == 0) arrive(&shared.job_ring.empty[slot]);
       if (next.row < 0) return;
@@ -129,16 +118,19 @@ struct PackedTiles {
 
       LevelWalk walk(params.blocks, next.row, lane);
       Piece own, previous;
+      const int tiles = next.end - next.first;
 #pragma unroll 1
-      for (int tile = 0; tile < next.tiles; ++tile, ++place.count) {
+      for (int tile = -next.first; tile < tiles; ++tile) {
         own = pack(params, shared.tiles, walk, place.count % kWeightSlots);
+        if (tile < 0) continue;  // another part's
         load_piece(params.blocks, shared.keys, shared.key_ring, place, params.k, own, job);
         if (tile > 0)
           load_piece(params.blocks, shared.values, shared.value_ring, place.previous(), params.v,
                      previous, job);
         previous = own;
+        ++place.count;
       }
-      if (next.tiles > 0)
+      if (tiles > 0)
         load_piece(params.blocks, shared.values, shared.value_ring, place.previous(), params.v,
                    previous, job);
     }
