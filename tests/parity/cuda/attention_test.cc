@@ -214,6 +214,20 @@ TEST_P(AttentionCuda, ManyBlocksOfQueriesAndOfKeys) {
   check(random_call(1, 130, 2100, 1, 64, 3.0), "2100 keys of depth 64");
 }
 
+// Long enough for the last jobs to be done in parts: all of them, or those that whole rounds leave.
+TEST_P(AttentionCuda, JobsInParts) {
+  for (const std::int64_t depth : {64, 128}) {
+    check(random_call(1, 300, 3300, 2, depth, 3.0), concat("6 jobs of depth ", depth));
+    check(random_call(1, 3, 3080, 140, depth, 3.0), concat("140 jobs of depth ", depth));
+    Tensor weights = random_floats({1, 3200}, 2.0);
+    std::fill_n(weights.view().data<float>() + 1500, 1700,
+                -kInfinity);  // whole parts count nothing
+    Call call = random_call(1, 130, 3200, 2, depth, 2.0);
+    give_weights(call, std::move(weights));
+    check(call, concat("weights, depth ", depth));
+  }
+}
+
 TEST_P(AttentionCuda, SlicesOfOneProjection) {
   const std::int64_t tokens = 150, heads = 2;
   for (const std::int64_t depth : {64, 128}) {

@@ -61,6 +61,17 @@ TEST_P(SparseAttentionCuda, LongRows) {
   }
 }
 
+// As many tokens as it takes for the last rows to be done in parts, some of which have no tile.
+TEST_P(SparseAttentionCuda, RowsInParts) {
+  SparseCall call({.tokens = 24 * 1024 + 24, .depth = 128, .key_block = 128}, dtype(), 12);
+  call.set_random_levels();
+  // The last three rows stay as they are, the others keep one key block.
+  const auto key_blocks = static_cast<std::size_t>(call.size.key_blocks());
+  for (std::size_t i = 0; i < call.levels.size() - 3 * key_blocks; ++i)
+    if (i % key_blocks != i / key_blocks) call.levels[i] = 0;
+  check(call, "rows in parts");
+}
+
 TEST_P(SparseAttentionCuda, OtherHeadsAndQueryBlocks) {
   std::uint64_t seed = 200;
   for (const std::int64_t depth : {8, 40, 96, 256})
