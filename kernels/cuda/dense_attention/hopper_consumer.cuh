@@ -18,6 +18,7 @@
 //   kJobReaders    how many arrivals say that a job was read
 //   kLoaders       how many threads say that they queued their part of a tile
 //   kMayBeEmpty    whether a job may have no tile
+//   kSparesL2      whether queries and results are to leave L2 to keys and values
 //   kReadsShared   whether exponentiate() reads what produce() wrote to shared memory
 //   produce()      by the first warpgroup, all of its warps: announces jobs and loads tiles
 // and on the computing side, as a member of the warpgroup's:
@@ -52,17 +53,27 @@ __device__ inline void init_barriers(HopperShared<Traits, Tiles>& shared) {
   fence_barrier_init();
 }
 
-// Once the slot is empty, queues the copy of 128 rows from `row` on.
-template <typename Traits, typename Tile, typename Ring, int kSlots>
+// Once the slot is empty, queues the copy of 128 rows from `row` on; `policy`: of L2, optional.
+template <typename Traits, typename Tile, typename Ring, int kSlots, typename... Policy>
 __device__ inline void load_tile(Tile (&tiles)[kSlots], Ring& ring, RingPlace<kSlots> place,
-                                 const CUtensorMap& map, int row, const FusedJob& job) {
+                                 const CUtensorMap& map, int row, const FusedJob& job,
+                                 Policy... policy) {
   const std::uint32_t slot = place.slot();
   wait_barrier(&ring.empty[slot], place.parity() ^ 1);
   arrive_expecting(&ring.full[slot], Traits::kTileBytes);
 #pragma unroll
   for (int box = 0; box < Traits::kBoxes; ++box)
     load_box(tiles[slot].bytes + box * Traits::kBoxBytes, map, &ring.full[slot], box * kBoxColumns,
-             row, job.head, job.batch);
+             row, job.head, job.batch, policy...);
+}
+
+template <typename Traits, typename Tiles>
+__device__ inline void load_queries(HopperShared<Traits, Tiles>& shared, RingPlace<2> turn,
+                                    const CUtensorMap& map, const FusedJob& job) {
+  if constexpr (Tiles::kSparesL2)
+    load_tile<Traits>(shared.queries, shared.query_ring, turn, map, job.query, job, evict_first());
+  else
+    load_tile<Traits>(shared.queries, shared.query_ring, turn, map, job.query, job);
 }
 
 // A warpgroup's 64 queries: what is kept in registers, and the steps of a tile.
@@ -359,9 +370,13 @@ struct HopperConsumer {
     if (lane != 0) return;
     const int first = job.query + group * 64 + warp * 16;
 #pragma unroll
-    for (int box = 0; box < Traits::kBoxes; ++box)
-      store_box(params.out, stripe + box * Traits::kStripeBoxBytes, box * kBoxColumns, first,
-                job.head, job.batch);
+    for (int box = 0; box < Traits::kBoxes; ++box) {
+      const std::byte* const from = stripe + box * Traits::kStripeBoxBytes;
+      if constexpr (Tiles::kSparesL2)
+        store_box(params.out, from, box * kBoxColumns, first, job.head, job.batch, evict_first());
+      else
+        store_box(params.out, from, box * kBoxColumns, first, job.head, job.batch);
+    }
     commit_stores();
   }
 

@@ -13,6 +13,7 @@ struct DenseTiles {
   static constexpr int kJobReaders = 4 * Traits::kConsumers;  // a lane of each computing warp
   static constexpr int kLoaders = 1;
   static constexpr bool kMayBeEmpty = false;
+  static constexpr bool kSparesL2 = false;
   static constexpr bool kReadsShared = false;
 
   KeyWeights<kKeys> weights;
@@ -38,7 +39,7 @@ struct DenseTiles {
       if (announced.row < 0) break;
 
       const FusedJob job(problem, announced.row);
-      load_tile<Traits>(shared.queries, shared.query_ring, turn, params.q, job.query, job);
+      load_queries(shared, turn, params.q, job);
       for (int tile = announced.first; tile < announced.end; ++tile, ++key_tile.count) {
         load_tile<Traits>(shared.keys, shared.key_ring, key_tile, params.k, tile * kKeys, job);
         if (tile == announced.first) continue;

@@ -93,6 +93,13 @@ __device__ inline bool any_thread(int barrier, int threads, bool says) {
   return any != 0;
 }
 
+// For bytes that nobody reads again soon: L2 gives them up before others.
+__device__ inline std::uint64_t evict_first() {
+  std::uint64_t policy;
+  asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+  return policy;
+}
+
 // Rows past the tensor's end arrive as zeros, and count as bytes.
 __device__ inline void load_box(void* to, const CUtensorMap& map, std::uint64_t* barrier, int x,
                                 int y, int z, int w) {
@@ -103,6 +110,15 @@ __device__ inline void load_box(void* to, const CUtensorMap& map, std::uint64_t*
       : "memory");
 }
 
+__device__ inline void load_box(void* to, const CUtensorMap& map, std::uint64_t* barrier, int x,
+                                int y, int z, int w, std::uint64_t policy) {
+  asm volatile(
+      "cp.async.bulk.tensor.4d.shared::cluster.global.mbarrier::complete_tx::bytes"
+      ".L2::cache_hint [%0], [%1, {%3, %4, %5, %6}], [%2], %7;" ::"r"(shared_address(to)),
+      "l"(&map), "r"(shared_address(barrier)), "r"(x), "r"(y), "r"(z), "r"(w), "l"(policy)
+      : "memory");
+}
+
 // Rows past the tensor's end are not stored.
 __device__ inline void store_box(const CUtensorMap& map, const void* from, int x, int y, int z,
                                  int w) {
@@ -110,6 +126,15 @@ __device__ inline void store_box(const CUtensorMap& map, const void* from, int x
       "cp.async.bulk.tensor.4d.global.shared::cta.bulk_group [%0, {%2, %3, %4, %5}], [%1];" ::"l"(
           &map),
       "r"(shared_address(from)), "r"(x), "r"(y), "r"(z), "r"(w)
+      : "memory");
+}
+
+__device__ inline void store_box(const CUtensorMap& map, const void* from, int x, int y, int z,
+                                 int w, std::uint64_t policy) {
+  asm volatile(
+      "cp.async.bulk.tensor.4d.global.shared::cta.bulk_group.L2::cache_hint [%0, {%2, %3, %4, "
+      "%5}], [%1], %6;" ::"l"(&map),
+      "r"(shared_address(from)), "r"(x), "r"(y), "r"(z), "r"(w), "l"(policy)
       : "memory");
 }
 

@@ -46,6 +46,8 @@ struct PackedTiles {
   static constexpr int kJobReaders = 4 * Traits::kConsumers + 1;
   static constexpr int kLoaders = 32;
   static constexpr bool kMayBeEmpty = true;
+  // Keys, values and pyramid of a head are 31 MB at 32,760 tokens, more than half of L2.
+  static constexpr bool kSparesL2 = true;
   static constexpr bool kReadsShared = true;
   static constexpr float kColumnWeights = -1.0f;  // in the place of a shift
 
@@ -112,8 +114,7 @@ struct PackedTiles {
       if (lane == 0) arrive(&shared.job_ring.empty[slot]);
       if (next.row < 0) return;
       const FusedJob job(params.problem, next.row);
-      if (lane == 0)
-        load_tile<Traits>(shared.queries, shared.query_ring, turn, params.q, job.query, job);
+      if (lane == 0) load_queries(shared, turn, params.q, job);
       __syncwarp();
 
       LevelWalk walk(params.blocks, next.row, lane);
