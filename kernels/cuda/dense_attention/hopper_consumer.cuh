@@ -31,6 +31,7 @@
 
 #include "kernels/cuda/dense_attention/fused_job.cuh"
 #include "kernels/cuda/dense_attention/hopper_traits.h"
+#include "kernels/cuda/dense_attention/job_parts.cuh"
 #include "kernels/cuda/device/hopper.cuh"
 #include "kernels/cuda/device/online_softmax.cuh"
 
@@ -286,57 +287,11 @@ struct HopperConsumer {
   }
 
   __device__ void close(const Job& job) {
-    if (job.piece >= 0 && !gather(job.piece)) return;
+    if (job.piece >= 0 &&
+        !gather_parts<Traits>(params.queue, job.piece, group, 3 + group, sums, softmax))
+      return;
     finish(job.block);
     store(job.block);
-  }
-
-  // What a part has come to goes to memory. True for the warpgroup that comes last, which then has
-  // what the whole job comes to.
-  __device__ bool gather(int piece) {
-    const JobQueue& queue = params.queue;
-    const int thread = static_cast<int>(threadIdx.x) % 128;
-    const int other = piece / queue.parts;
-    constexpr int kVectors = Traits::kPartVectors, kOfPart = Traits::kConsumers * kVectors * 128;
-    float4* const parts = queue.sums + static_cast<std::int64_t>(other) * queue.parts * kOfPart +
-                          group * kVectors * 128 + thread;
-    float4* const own = parts + (piece - other * queue.parts) * kOfPart;
-#pragma unroll
-    for (int i = 0; i + 1 < kVectors; ++i)
-      own[i * 128] = make_float4(sums[4 * i], sums[4 * i + 1], sums[4 * i + 2], sums[4 * i + 3]);
-    own[(kVectors - 1) * 128] =
-        make_float4(softmax.max[0], softmax.max[1], softmax.sum[0], softmax.sum[1]);
-    __threadfence();
-    sync_threads(3 + group, 128);
-    const bool is_last =
-        thread == 0 &&
-        atomicAdd(queue.arrived + other * Traits::kConsumers + group, 1) == queue.parts - 1;
-    if (__shfl_sync(0xffffffffu, any_thread(3 + group, 128, is_last), 0) == 0) return false;
-    __threadfence();
-
-    softmax.reset();
-    clear_sums();
-    for (int part = 0; part < queue.parts; ++part) {
-      const float4 state = __ldcg(parts + part * kOfPart + (kVectors - 1) * 128);
-      softmax.max[0] = fmaxf(softmax.max[0], state.x);
-      softmax.max[1] = fmaxf(softmax.max[1], state.y);
-    }
-    for (int part = 0; part < queue.parts; ++part) {
-      const float4* const from = parts + part * kOfPart;
-      const float4 state = __ldcg(from + (kVectors - 1) * 128);
-      const float weight[2] = {softmax.weight(0, state.x), softmax.weight(1, state.y)};
-      softmax.sum[0] += state.z * weight[0];
-      softmax.sum[1] += state.w * weight[1];
-#pragma unroll
-      for (int i = 0; i + 1 < kVectors; ++i) {
-        const float4 values = __ldcg(from + i * 128);
-        sums[4 * i] += values.x * weight[0];
-        sums[4 * i + 1] += values.y * weight[0];
-        sums[4 * i + 2] += values.z * weight[1];
-        sums[4 * i + 3] += values.w * weight[1];
-      }
-    }
-    return true;
   }
 
   // The rows' sums of exponentials are complete.

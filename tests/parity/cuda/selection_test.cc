@@ -1,0 +1,264 @@
+// The choice of blocks on the GPU: importance against the double-precision formulas; levels, order
+// and density bit for bit against the host's rules, given the importance that the GPU found.
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <numeric>
+#include <span>
+
+#include "kernels/psa/block_levels.h"
+#include "kernels/psa/level_allocation.h"
+#include "kernels/psa/sampling.h"
+#include "kernels/psa/uniform_score.h"
+#include "tests/parity/cuda/psa_prepare_fixture.h"
+
+namespace psagen::kernels {
+namespace {
+
+class SelectionCuda : public PsaPrepareCuda {
+ protected:
+  // Importance from the rows the pyramid holds and, where the matrix units take them, from means
+  // rounded to their type: what is left is the rounding of sums and exponentials.
+  std::vector<double> importance_of_stored_rows(PrepareProblem& p, std::int64_t batch,
+                                                std::int64_t head, ImportanceEstimator estimator) {
+    const std::int64_t group = queries_of_row(estimator);
+    const reference::PsaProblem r = reference_problem(p, batch, head);
+    const std::vector<double> keys = values(p.keys);
+    const std::int64_t depth = p.size.depth, block_rows = p.size.key_block / 8;
+    const std::int64_t first_row =
+        (batch * p.size.heads + head) * p.shape.total_rows() + p.shape.row_begin(3, 0);
+    const bool by_matrix = dtype() != DType::kF32 && (depth == 64 || depth == 128);
+    std::vector<double> result;
+    for (std::int64_t i = 0; i < p.query_blocks(); ++i) {
+      std::vector<double> row(static_cast<std::size_t>(p.key_blocks()), 0.0);
+      const std::int64_t end = std::min((i + 1) * p.size.query_block, p.size.tokens);
+      for (std::int64_t begin = i * p.size.query_block; begin < end; begin += group) {
+        std::int64_t first = begin, last = std::min(begin + group, end);
+        if (estimator == ImportanceEstimator::kStaggered) {
+          first = std::min(begin + staggered_query(static_cast<int>(begin / group)), end - 1);
+          last = first + 1;
+        }
+        std::vector<double> mean(static_cast<std::size_t>(depth), 0.0);
+        for (std::int64_t d = 0; d < depth; ++d) {
+          double& value = mean[static_cast<std::size_t>(d)];
+          for (std::int64_t t = first; t < last; ++t)
+            value += r.q[static_cast<std::size_t>(t * depth + d)];
+          value /= static_cast<double>(last - first);
+          const double factor = p.scale() / std::log(2.0);  // rounded as they are scaled
+          if (by_matrix) value = rounded(value * factor, dtype()) / factor;
+        }
+        std::vector<double> mass;
+        for (std::int64_t j = 0; j < p.key_blocks(); ++j) {
+          double sum = 0.0;  // scores are small enough to do without a maximum
+          for (std::int64_t u = 0; u < block_rows; ++u) {
+            const std::int64_t tokens =
+                std::min<std::int64_t>(p.size.tokens - (j * block_rows + u) * 8, 8);
+            if (tokens <= 0) continue;
+            double product = 0.0;
+            for (std::int64_t d = 0; d < depth; ++d)
+              product +=
+                  mean[static_cast<std::size_t>(d)] *
+                  keys[static_cast<std::size_t>((first_row + j * block_rows + u) * depth + d)];
+            sum += static_cast<double>(tokens) * std::exp(p.scale() * product);
+          }
+          mass.push_back(sum);
+        }
+        const double all = std::accumulate(mass.begin(), mass.end(), 0.0);
+        for (std::size_t j = 0; j < row.size(); ++j) row[j] = std::max(row[j], mass[j] / all);
+      }
+      const double total = std::accumulate(row.begin(), row.end(), 0.0);
+      for (const double value : row) result.push_back(value / total);
+    }
+    return result;
+  }
+
+  static void expect_relative(std::span<const float> found, const std::vector<double>& truth,
+                              double tolerance, const std::string& what) {
+    ASSERT_EQ(found.size(), truth.size());
+    for (std::size_t i = 0; i < truth.size(); ++i)
+      ASSERT_NEAR(found[i], truth[i], tolerance * truth[i]) << what << ", pair " << i;
+  }
+
+  // Bit for bit what the host's rules make of the importance that was found.
+  void expect_levels_follow_importance(PrepareProblem& p, const PsaParams& params) {
+    const std::vector<float> importance = bytes_of<float>(p.importance);
+    const std::vector<std::uint8_t> levels = bytes_of<std::uint8_t>(p.levels);
+    const std::vector<std::uint8_t> caps = bytes_of<std::uint8_t>(p.level_caps);
+    const std::size_t blocks = static_cast<std::size_t>(p.key_blocks());
+    const std::size_t rows = levels.size() / blocks;
+    std::vector<std::int32_t> sorted(blocks);
+    std::vector<double> weight(blocks), cumulative(blocks);
+    std::vector<std::uint8_t> wanted(blocks);
+    for (std::size_t row = 0; row < rows; ++row) {
+      std::span<const std::uint8_t> row_caps;
+      if (params.similarity_cap)
+        row_caps = std::span(caps).subspan(
+            row / static_cast<std::size_t>(p.query_blocks()) * blocks, blocks);
+      const std::int64_t head = static_cast<std::int64_t>(row) / p.query_blocks() % p.size.heads;
+      allocate_levels(std::span(importance).subspan(row * blocks, blocks), row_caps,
+                      params_of_head(params, head), {sorted, weight, cumulative}, wanted);
+      protect_tokens(params, static_cast<std::int64_t>(row) % p.query_blocks(), wanted);
+      ASSERT_EQ(0, std::memcmp(wanted.data(), levels.data() + row * blocks, blocks))
+          << "row " << row;
+    }
+    std::vector<std::int64_t> columns(rows);
+    std::vector<std::int32_t> order(rows);
+    longest_first(levels, p.shape, p.query_blocks(), columns, order);
+    EXPECT_EQ(bytes_of<std::int32_t>(p.order), order);
+    const std::vector<float> density = bytes_of<float>(p.nominal_density);
+    const std::size_t head_bytes = levels.size() / density.size();
+    for (std::size_t head = 0; head < density.size(); ++head)
+      EXPECT_EQ(density[head], static_cast<float>(nominal_density(
+                                   std::span(levels).subspan(head * head_bytes, head_bytes))));
+  }
+
+  // Twice, bit for bit the same; and without the optional outputs the same levels.
+  void select_and_check(PrepareProblem& p, const PsaParams& params) {
+    const SelectBlocksArgs args = select_args(p, params);
+    ops().select_blocks(args);
+    const auto importance = bytes_of<float>(p.importance);
+    const auto levels = bytes_of<std::uint8_t>(p.levels);
+    expect_levels_follow_importance(p, params);
+    ops().select_blocks(args);
+    const auto again = bytes_of<float>(p.importance);
+    EXPECT_EQ(0, std::memcmp(again.data(), importance.data(), again.size() * sizeof(float)));
+    EXPECT_EQ(bytes_of<std::uint8_t>(p.levels), levels);
+    SelectBlocksArgs bare = args;
+    bare.importance = bare.order = bare.nominal_density = {};
+    p.levels = on_device(DType::kU8, p.levels.shape());
+    bare.levels = p.levels;
+    ops().select_blocks(bare);
+    EXPECT_EQ(bytes_of<std::uint8_t>(p.levels), levels);
+  }
+
+  // What rounding keys and pooled queries to the type may do to a weight of these problems.
+  double rounding_of_importance() const {
+    return dtype() == DType::kBF16 ? 0.06 : dtype() == DType::kF16 ? 0.01 : 5e-5;
+  }
+};
+
+TEST_P(SelectionCuda, ImportanceAndLevels) {
+  struct Way {
+    LevelSelection selection;
+    ImportanceEstimator estimator;
+  };
+  for (const PrepareSize& size : kPrepareSizes)
+    for (const Way& way : {Way{LevelSelection::kQuota, ImportanceEstimator::kPooledLogSumExp},
+                           Way{LevelSelection::kThreshold, ImportanceEstimator::kPooledLogSumExp},
+                           Way{LevelSelection::kQuota, ImportanceEstimator::kStaggered}}) {
+      SCOPED_TRACE(name_of(size));
+      PrepareProblem p = problem(size, 3);
+      build(p);
+      PsaParams chosen = params(size, way.selection), capped = params(size, way.selection, true);
+      chosen.estimator = capped.estimator = way.estimator;
+      select_and_check(p, capped);
+      PsaParams guarded = chosen;
+      guarded.protected_tokens = {
+          TokenSpan{0, 1}, TokenSpan{size.tokens / 2, std::min(size.tokens / 2 + 40, size.tokens)}};
+      select_and_check(p, guarded);
+      select_and_check(p, chosen);
+      if (size.tokens > 5000) continue;
+      const std::vector<float> importance = bytes_of<float>(p.importance);
+      const std::size_t head_size = importance.size() / static_cast<std::size_t>(p.all_heads());
+      for (std::int64_t head = 0; head < p.all_heads(); ++head) {
+        const std::int64_t batch = head / size.heads, own = head % size.heads;
+        const std::span<const float> found =
+            std::span(importance).subspan(static_cast<std::size_t>(head) * head_size, head_size);
+        expect_relative(found, importance_of_stored_rows(p, batch, own, way.estimator), 2e-4,
+                        "stored rows");
+        expect_relative(
+            found,
+            reference::pooled_importance(reference_problem(p, batch, own),
+                                         way.estimator == ImportanceEstimator::kStaggered),
+            rounding_of_importance(), "reference");
+      }
+    }
+}
+
+TEST_P(SelectionCuda, SampledImportance) {
+  for (const PrepareSize& size :
+       {PrepareSize{1, 521, 2, 64, 128, 128}, PrepareSize{2, 300, 1, 128, 32, 64},
+        PrepareSize{1, 700, 1, 96, 64, 96}, PrepareSize{1, 500, 1, 256, 128, 256}}) {
+    SCOPED_TRACE(name_of(size));
+    PrepareProblem p = problem(size, 4);
+    build(p);
+    PsaParams sampled = params(size, LevelSelection::kThreshold);
+    sampled.estimator = ImportanceEstimator::kSampled;
+    sampled.seed = 1234567890123;
+    select_and_check(p, sampled);
+    const std::vector<float> importance = bytes_of<float>(p.importance);
+    const std::size_t head_size = importance.size() / static_cast<std::size_t>(p.all_heads());
+    for (std::int64_t head = 0; head < p.all_heads(); ++head)
+      expect_relative(
+          std::span(importance).subspan(static_cast<std::size_t>(head) * head_size, head_size),
+          reference::sampled_importance(
+              reference_problem(p, head / size.heads, head % size.heads),
+              sampled_positions(sampled.seed, SampledSide::kQuery, head, size.query_block),
+              sampled_positions(sampled.seed, SampledSide::kKey, head, size.key_block)),
+          5e-5, concat("head ", head));
+  }
+}
+
+TEST_P(SelectionCuda, HeadsMayHaveBoundsOfTheirOwn) {
+  const PrepareSize size = {2, 777, 3, 128, 32, 128};
+  const LevelBounds bounds[] = {{0.1, 0.2, 0.3, 0.6}, {0.1, 0.2, 0.3, 0.6}, {1.0, 1.0, 1.0, 1.0}};
+  for (const LevelSelection selection : {LevelSelection::kQuota, LevelSelection::kThreshold}) {
+    PrepareProblem p = problem(size, 9);
+    build(p);
+    PsaParams by_head = params(size, selection);
+    by_head.head_bounds = bounds;
+    select_and_check(p, by_head);
+  }
+}
+
+// Whatever exp2 of the device rounds to, the levels are those of the scores.
+TEST_P(SelectionCuda, UniformLevelsAreTheHosts) {
+  const PrepareSize size = {1, 24000, 2, 64, 32, 256};
+  PrepareProblem p = problem(size, 10);
+  build(p);
+  PsaParams uniform = params(size, LevelSelection::kQuota);
+  uniform.estimator = ImportanceEstimator::kUniform;
+  select_and_check(p, uniform);
+  const std::vector<std::uint8_t> levels = bytes_of<std::uint8_t>(p.levels);
+  const std::size_t blocks = static_cast<std::size_t>(p.key_blocks());
+  std::vector<std::int32_t> sorted(blocks);
+  std::vector<double> weight(blocks), cumulative(blocks);
+  std::vector<float> scores(blocks);
+  std::vector<std::uint8_t> wanted(blocks);
+  std::size_t at = 0;
+  for (std::uint32_t head = 0; head < 2; ++head)
+    for (std::uint32_t i = 0; i < p.query_blocks(); ++i, at += blocks) {
+      for (std::uint32_t j = 0; j < blocks; ++j) scores[j] = uniform_score(head, i, j);
+      allocate_levels(scores, {}, uniform, {sorted, weight, cumulative}, wanted);
+      ASSERT_EQ(0, std::memcmp(wanted.data(), levels.data() + at, blocks)) << head << ", " << i;
+    }
+}
+
+// Rows whose importance is NaN have no weight anywhere; the others are not touched by them.
+// The share that its mean would give counts for nothing; the other means of the block decide.
+TEST_P(SelectionCuda, NotANumberInAQueryCountsForNothing) {
+  for (const LevelSelection selection : {LevelSelection::kQuota, LevelSelection::kThreshold}) {
+    const PrepareSize size = {1, 1000, 1, 64, 64, 128};
+    PrepareProblem p = problem(size, 5);
+    store(p.qkv.host.view(), 200 * 3 * 64 + 7, std::numeric_limits<float>::quiet_NaN());
+    p.qkv = on_both(std::move(p.qkv.host));
+    build(p);
+    select_and_check(p, params(size, selection));
+    const std::vector<float> importance = bytes_of<float>(p.importance);
+    for (const float value : importance) ASSERT_TRUE(std::isfinite(value));
+  }
+}
+
+// More heads than the scratch memory holds the scores of at once.
+TEST_P(SelectionCuda, GroupsOfHeads) {
+  if (dtype() == DType::kF32) GTEST_SKIP() << "the grouping knows no types";
+  const PrepareSize size = {1, 8192, 110, 64, 32, 32};  // 256 KiB of scores a head
+  PrepareProblem p = problem(size, 6);
+  build(p);
+  select_and_check(p, params(size, LevelSelection::kQuota));
+}
+
+PSAGEN_CUDA_PARITY(SelectionCuda);
+
+}  // namespace
+}  // namespace psagen::kernels
