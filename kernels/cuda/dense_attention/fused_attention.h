@@ -11,7 +11,6 @@
 namespace psagen::kernels::cuda {
 
 inline constexpr int kFusedQueries = 128;
-inline constexpr int kFusedWarpgroups = 2;  // that compute, of the Hopper kernel
 
 // Whether the fused kernels take a call: BF16 or F16 throughout, or F16 for q and k and BF16 for v
 // and out; head dimension 64 or 128, no full bias, a positive scale, every row of q, k, v and out

@@ -27,11 +27,11 @@ struct DenseTiles {
     RingPlace<2> turn;
     RingPlace<Traits::kStages> key_tile, value_tile;
     for (int number = static_cast<int>(blockIdx.x);; ++turn.count) {
-      AnnouncedJob announced = AnnouncedJob::none();
+      AnnouncedJob announced;
       int next = 0;  // asked for now, used when this job's loads are queued
       if (number < params.queue.numbers) {
         next = static_cast<int>(gridDim.x) + atomicAdd(params.queue.next, 1);
-        announced = AnnouncedJob(params.queue.job(number), tiles, params.queue, number);
+        announced = announced_job(params.queue, number, params.queue.job(number), tiles);
       }
       wait_barrier(&shared.job_ring.empty[turn.slot()], turn.parity() ^ 1);
       shared.jobs[turn.slot()] = announced;

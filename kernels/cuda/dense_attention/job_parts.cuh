@@ -18,7 +18,8 @@ __device__ inline bool gather_parts(const JobQueue& queue, int piece, int group,
   constexpr int kOfPart = Traits::kConsumers * kVectors * kThreads;
   const int thread = static_cast<int>(threadIdx.x) % kThreads;
   const int job = piece / queue.parts;  // of the shared ones
-  float4* const parts = queue.sums + static_cast<std::int64_t>(job) * queue.parts * kOfPart +
+  float4* const parts = reinterpret_cast<float4*>(queue.sums) +
+                        static_cast<std::int64_t>(job) * queue.parts * kOfPart +
                         group * kVectors * kThreads + thread;
   float4* const own = parts + (piece - job * queue.parts) * kOfPart;
 #pragma unroll

@@ -2,57 +2,70 @@
 // number is a job, a block of queries of one head. Where jobs do not divide among the
 // multiprocessors, the last ones are taken in parts, each some of a job's tiles: 3,072 jobs on 132
 // multiprocessors are 23 rounds and a third of one, not 24. Whoever is done last with a job adds
-// its parts up, always in the same order, so results are the same bits on every run.
+// its parts up, always in the same order (job_parts.cuh), so results are the same bits on every
+// run. Plain numbers, the same on host and device.
 #pragma once
 
-#include <cuda_runtime.h>
+#include <algorithm>
+#include <cstdint>
 
 #include "kernels/core/allocator.h"
-#include "kernels/cuda/runtime.h"
 
 namespace psagen::kernels::cuda {
 
-struct JobQueue {
-  int* next = nullptr;     // the counter; zero at the start
-  int whole = 0;           // the first jobs, which nobody shares
-  int parts = 1;           // of each of the others
-  int numbers = 0;         // whole + parts * others
-  int* arrived = nullptr;  // [others, warpgroups]: parts that are done; zero at the start
-  // [others * parts, warpgroups, vectors, 128 threads]: what a part has come to
-  float4* sums = nullptr;
+class CudaRuntime;
 
-  __host__ __device__ int job(int number) const {
+inline constexpr int kFusedWarpgroups = 2;  // of a block of threads, that compute
+
+struct JobQueue {
+  int whole = 0;    // the first jobs, which nobody shares
+  int parts = 1;    // of each of the others
+  int numbers = 0;  // whole + parts * others
+
+  int* next = nullptr;     // the counter; zero at the start
+  int* arrived = nullptr;  // [others, warpgroups]: parts that are done; zero at the start
+  // [others * parts, warpgroups, vectors, 128 threads, 4]: what a part has come to
+  float* sums = nullptr;
+
+  constexpr int others() const { return (numbers - whole) / parts; }
+  constexpr int job(int number) const {
     return number < whole ? number : whole + (number - whole) / parts;
   }
   // The number of a part among all parts; -1: the whole job.
-  __host__ __device__ int piece(int number) const { return number < whole ? -1 : number - whole; }
+  constexpr int piece(int number) const { return number < whole ? -1 : number - whole; }
 };
 
-// A job as the loading side announces it.
+// How `jobs` jobs of about `tiles` tiles are taken. In parts only where they are long: a part costs
+// about two tiles more than its share.
+constexpr JobQueue plan_jobs(int jobs, int multiprocessors, int tiles) {
+  constexpr int kMostParts = 4, kLeastTilesOfPart = 6;
+  JobQueue queue;
+  int others = jobs % multiprocessors;
+  if (others > 0 && tiles >= kMostParts * kLeastTilesOfPart)
+    queue.parts = std::clamp(multiprocessors / others, 1, kMostParts);
+  if (queue.parts == 1) others = 0;
+  queue.whole = jobs - others;
+  queue.numbers = queue.whole + queue.parts * others;
+  return queue;
+}
+
+// A job, or a part of one, as the loading side announces it.
 struct AnnouncedJob {
-  int row;         // query block of a head of a batch; -1: no more jobs
-  int first, end;  // its tiles
-  int piece;
-
-  __device__ static AnnouncedJob none() { return {-1, 0, 0, -1}; }
-  // `tiles`: of the whole job.
-  __device__ AnnouncedJob(int row, int tiles, const JobQueue& queue, int number)
-      : row(row), first(0), end(tiles), piece(queue.piece(number)) {
-    if (piece < 0) return;
-    const int part = piece % queue.parts;
-    first = tiles * part / queue.parts;
-    end = tiles * (part + 1) / queue.parts;
-  }
-
-  AnnouncedJob() = default;
-
- private:
-  __device__ AnnouncedJob(int row, int first, int end, int piece)
-      : row(row), first(first), end(end), piece(piece) {}
+  int row = -1;            // query block of a head of a batch; -1: no more jobs
+  int first = 0, end = 0;  // its tiles
+  int piece = -1;
 };
 
-// For `jobs` jobs of about `tiles` tiles, by blocks of two warpgroups whose threads keep
-// `vectors` x 4 numbers each. Queues what sets the counters to zero, unless only counting memory.
+// `tiles`: of the whole job.
+constexpr AnnouncedJob announced_job(const JobQueue& queue, int number, int row, int tiles) {
+  const int piece = queue.piece(number);
+  if (piece < 0) return {row, 0, tiles, -1};
+  const int part = piece % queue.parts;
+  return {row, tiles * part / queue.parts, tiles * (part + 1) / queue.parts, piece};
+}
+
+// plan_jobs() for this GPU with its memory, for threads that keep `vectors` x 4 numbers each.
+// Queues what sets the counters to zero, unless memory is only counted.
 JobQueue make_job_queue(CudaRuntime& runtime, Workspace::Scope& scope, int jobs, int tiles,
                         int vectors);
 

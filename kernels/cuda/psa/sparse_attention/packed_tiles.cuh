@@ -84,12 +84,12 @@ struct PackedTiles {
     int number = static_cast<int>(blockIdx.x);
     for (RingPlace<2> turn;; ++turn.count) {
       const std::uint32_t slot = turn.slot();
-      AnnouncedJob job = AnnouncedJob::none();
+      AnnouncedJob job;
       if (number < params.queue.numbers) {
         const int place = params.queue.job(number);
         const int row = blocks.order == nullptr ? place : __ldg(blocks.order + place);
         const int tiles = (count_columns(blocks, row, lane) + kColumns - 1) / kColumns;
-        job = AnnouncedJob(row, tiles, params.queue, number);
+        job = announced_job(params.queue, number, row, tiles);
       }
       if (lane == 0) {
         shared.jobs[slot] = job;
