@@ -71,7 +71,7 @@ typedef struct psagen_desc {
   int32_t key_block;   /* 128, 64 or 32 */
   int32_t selection;   /* PSAGEN_SELECT_QUOTA */
   int32_t estimator;   /* PSAGEN_ESTIMATE_POOLED */
-  uint64_t seed;       /* of PSAGEN_ESTIMATE_SAMPLED; 0 */
+  uint64_t seed; /* of PSAGEN_ESTIMATE_SAMPLED and _STAGGERED, better another in each call; 0 */
   /* Upper bounds of levels 1, 2, 4, 8, in [0, 1] and not decreasing: of the number of key blocks
    * (quota) or of their importance (threshold). What is left is skipped. 0.10, 0.15, 0.15, 0.35 */
   double level_bounds[4];

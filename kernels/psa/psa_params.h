@@ -19,15 +19,17 @@ enum class LevelSelection {
 enum class ImportanceEstimator {
   kPooledLogSumExp,  // the largest share that a mean of 32 queries gives, by log-sum-exp over
                      // level-8 keys
-  kStaggered,        // the same by every eighth query itself: four times the work, more exact
+  kStaggered,        // the same by every eighth query and every eighth key themselves: four times
+                     // the work, more exact
   kSampled,          // the official code's random sampling of a quarter of the tokens, seeded here
   kUniform,          // none: blocks at random (uniform_score.h), for comparison; with kQuota only
 };
 
 // Queries averaged into one for kPooledLogSumExp.
 inline constexpr int kPooledQueries = 32;
-// Queries of which one is looked at for kStaggered.
+// Queries, and keys, of which one is looked at for kStaggered.
 inline constexpr int kStaggeredQueries = 8;
+inline constexpr int kStaggeredKeys = 8;
 
 constexpr bool has_query_rows(ImportanceEstimator estimator) {
   return estimator == ImportanceEstimator::kPooledLogSumExp ||
@@ -44,6 +46,13 @@ constexpr int queries_of_row(ImportanceEstimator estimator) {
 constexpr int staggered_query(int group) {
   const int corner = 0x16254370 >> 4 * (group % 8) & 7;
   return group % 16 < 8 ? corner : 7 - corner;
+}
+
+// Which of its eight keys stands for group `group` of the sequence, in head `head` of all. With
+// each seed, which callers give to each step and layer, another one does: what lies in a single key
+// is then missed now and then, but never always.
+constexpr int staggered_key(std::uint64_t seed, int head, int group) {
+  return staggered_query(static_cast<int>(seed % 16) + head % 16 + group);
 }
 
 // Cumulative upper bound of each level of kPsaLevels, non-decreasing, in [0, 1]: of the importance
@@ -75,7 +84,7 @@ struct PsaParams {
   // Threshold only: at least floor(this * key blocks) + 1 blocks at full resolution.
   double min_full_ratio = 0.06;
   ImportanceEstimator estimator = ImportanceEstimator::kPooledLogSumExp;
-  std::uint64_t seed = 0;  // kSampled only; mixed with step and layer by the caller
+  std::uint64_t seed = 0;  // kSampled, kStaggered; mixed with step and layer by the caller
   // Similarity cap (official code's calc_ksim): a key block is pooled no coarser than the level up
   // to which the keys of a group point the same way. Cosine thresholds of levels 2, 4, 8.
   bool similarity_cap = false;

@@ -20,7 +20,7 @@ struct PsaDensity {
 
 // How the levels of a call come about.
 struct PsaSelection {
-  std::uint64_t seed = 0;                         // instead of params.seed: the sampled estimator's
+  std::uint64_t seed = 0;                         // instead of params.seed; another in each call
   std::span<const LevelBounds> head_bounds = {};  // PsaParams::head_bounds
   std::int64_t slot = 0;  // of the kept levels: where the call leaves its own, or finds them
   bool reuse = false;     // attend with the levels that the slot holds; nothing is chosen

@@ -6,10 +6,10 @@
 // share of its attention, from the log-sum-exp of (q . k) scale + ln g over the block's rows; the
 // importance is the largest share of any of them, divided by the row's sum. (Their mean would let a
 // block that one of them needs fall behind blocks that none does.) Staggered: the same with every
-// eighth query itself, for means of queries see less than queries do. Sampled, the official code's:
-// a quarter of the queries and keys of each block; per query the best score in each block relative
-// to its best score anywhere, the maximum over the queries, then each row divided by its sum.
-// Uniform: a fixed hash, whatever the blocks hold.
+// eighth query itself and every eighth key, which counts for eight; means see less than queries and
+// keys do. Sampled, the official code's: a quarter of the queries and keys of each block; per query
+// the best score in each block relative to its best score anywhere, the maximum over the queries,
+// then each row divided by its sum. Uniform: a fixed hash, whatever the blocks hold.
 //
 // As in attention, a lane is a query. One task is as many query blocks of one head as fill 32
 // lanes, against all key blocks; it ends with their rows of block levels.
@@ -169,6 +169,7 @@ class BlockSelector {
   BlockSelector(Context& context, const SelectBlocksArgs& args, Workspace::Scope& memory)
       : args_(args),
         sampled_(args.params.estimator == ImportanceEstimator::kSampled),
+        staggered_(args.params.estimator == ImportanceEstimator::kStaggered),
         shape_(args.pyramid.shape),
         heads_(args.q.dim(2)),
         depth_(args.q.dim(3)),
@@ -177,17 +178,18 @@ class BlockSelector {
         blocks_per_task_(std::max<std::int64_t>(1, kTaskLanes / lanes_per_block_)) {
     for (int i = 0; i < context.num_threads(); ++i)
       scratch_.emplace_back(memory, shape_.key_blocks(), depth_);
-    const std::int64_t rows = sampled_    ? shape_.key_blocks() * sampled_per_block()
-                              : uniform() ? 0
-                                          : 1;
-    keys_ = memory.take<float>(static_cast<std::size_t>(args.q.dim(0) * heads_ * rows * depth_));
+    const std::int64_t all_heads = args.q.dim(0) * heads_;
+    if (sampled_ || staggered_)
+      keys_ = memory.take<float>(
+          static_cast<std::size_t>(all_heads * shape_.key_blocks() * keys_per_block() * depth_));
+    if (!sampled_ && !uniform())
+      means_ = memory.take<float>(static_cast<std::size_t>(all_heads * depth_));
   }
 
   void run(Context& context) {
-    if (sampled_)
-      sample_keys(context);
-    else if (!uniform())
-      average_keys(context);
+    if (sampled_) draw_positions();
+    if (sampled_ || staggered_) gather_keys(context);
+    if (!sampled_ && !uniform()) average_keys(context);
     const std::int64_t tasks = (args_.levels.dim(2) + blocks_per_task_ - 1) / blocks_per_task_;
     parallel_for(context, args_.q.dim(0) * heads_ * tasks, 1, [&](std::int64_t task, std::int64_t) {
       select(task / tasks, task % tasks * blocks_per_task_,
@@ -203,51 +205,66 @@ class BlockSelector {
            head % heads_ * x.stride(2);
   }
 
-  std::int64_t sampled_per_block() const { return shape_.key_block / 4; }
+  // Of those that queries are held against.
+  std::int64_t keys_per_block() const { return shape_.key_block / (sampled_ ? 4 : 8); }
 
   void average_keys(Context& context) {
     parallel_for(context, args_.q.dim(0) * heads_, 1, [&](std::int64_t head, std::int64_t) {
-      mean_key(HeadPyramid(args_.pyramid, head / heads_, head % heads_), keys_ + head * depth_);
+      mean_key(HeadPyramid(args_.pyramid, head / heads_, head % heads_), means_ + head * depth_);
     });
   }
 
-  void sample_keys(Context& context) {
-    const std::int64_t all_heads = args_.q.dim(0) * heads_;
-    const std::int64_t per_block = sampled_per_block();
-    for (std::int64_t head = 0; head < all_heads; ++head) {
+  void draw_positions() {
+    for (std::int64_t head = 0; head < args_.q.dim(0) * heads_; ++head) {
       query_positions_.push_back(
           sampled_positions(args_.params.seed, SampledSide::kQuery, head, query_block_));
       key_positions_.push_back(
           sampled_positions(args_.params.seed, SampledSide::kKey, head, shape_.key_block));
     }
-    parallel_for(
-        context, all_heads * shape_.key_blocks(), 8, [&](std::int64_t begin, std::int64_t end) {
-          Scratch& scratch = scratch_[static_cast<std::size_t>(thread_index())];
-          for (std::int64_t task = begin; task < end; ++task) {
-            const std::int64_t head = task / shape_.key_blocks();
-            const std::int64_t block = task % shape_.key_blocks();
-            gather_rows(row_of(args_.k, head, block * shape_.key_block), args_.k.stride(1),
-                        shape_.block_tokens(block), key_positions_[static_cast<std::size_t>(head)],
-                        depth_, scratch.rows);
-            pack_keys(scratch.rows, depth_, per_block, depth_, keys_ + task * per_block * depth_);
-          }
-        });
+  }
+
+  // Keys themselves, laid out as those of the pyramid.
+  void gather_keys(Context& context) {
+    const std::int64_t per_block = keys_per_block();
+    parallel_for(context, args_.q.dim(0) * heads_ * shape_.key_blocks(), 8,
+                 [&](std::int64_t begin, std::int64_t end) {
+                   for (std::int64_t task = begin; task < end; ++task) {
+                     const std::int64_t head = task / shape_.key_blocks();
+                     const std::int64_t block = task % shape_.key_blocks();
+                     float* const to = keys_ + task * per_block * depth_;
+                     for (std::int64_t r = 0; r < per_block; ++r) {
+                       const float* key = row_of(args_.k, head, token_of(head, block, r));
+                       for (std::int64_t column = 0; column < depth_; ++column)
+                         to[key_offset(per_block, depth_, r, column)] = key[column];
+                     }
+                   }
+                 });
+  }
+
+  // Which token key `r` of a block is; past the sequence's end its last one.
+  std::int64_t token_of(std::int64_t head, std::int64_t block, std::int64_t r) const {
+    const std::int64_t first = block * shape_.key_block;
+    std::int64_t place;
+    if (sampled_)
+      place = key_positions_[static_cast<std::size_t>(head)][static_cast<std::size_t>(r)];
+    else
+      place = kStaggeredKeys * r + staggered_key(args_.params.seed, static_cast<int>(head),
+                                                 static_cast<int>(first / kStaggeredKeys + r));
+    return std::min(first + place, shape_.num_tokens - 1);
   }
 
   ScoredKeys scored_keys(std::int64_t head) const {
     ScoredKeys keys;
     keys.num_blocks = shape_.key_blocks();
     keys.depth = depth_;
-    if (sampled_) {
-      keys.keys_per_block = sampled_per_block();
+    keys.keys_per_block = keys_per_block();
+    if (sampled_ || staggered_)
       keys.keys = keys_ + head * keys.num_blocks * keys.keys_per_block * depth_;
-    } else {
-      const HeadPyramid pyramid(args_.pyramid, head / heads_, head % heads_);
-      keys.keys_per_block = pyramid.rows(kCoarsest);
-      keys.keys = pyramid.block_keys(kCoarsest, 0);
-      keys.log2_weight = pyramid.block_log2_weight(kCoarsest, 0);
-      keys.mean = keys_ + head * depth_;
-    }
+    if (sampled_) return keys;
+    const HeadPyramid pyramid(args_.pyramid, head / heads_, head % heads_);
+    if (!staggered_) keys.keys = pyramid.block_keys(kCoarsest, 0);
+    keys.log2_weight = pyramid.block_log2_weight(kCoarsest, 0);
+    keys.mean = means_ + head * depth_;
     return keys;
   }
 
@@ -282,7 +299,7 @@ class BlockSelector {
       if (sampled_)
         lanes += gather_rows(q, stride, tokens, query_positions_[static_cast<std::size_t>(head)],
                              depth_, rows);
-      else if (args_.params.estimator == ImportanceEstimator::kStaggered)
+      else if (staggered_)
         lanes += staggered_queries(q, stride, token, tokens, depth_, rows);
       else
         lanes += mean_queries(q, stride, tokens, depth_, rows);
@@ -311,14 +328,15 @@ class BlockSelector {
   }
 
   const SelectBlocksArgs& args_;
-  const bool sampled_;
+  const bool sampled_, staggered_;
   const PyramidShape shape_;
   const std::int64_t heads_;
   const std::int64_t depth_;
   const std::int64_t query_block_;
   const std::int64_t lanes_per_block_;
   const std::int64_t blocks_per_task_;
-  float* keys_ = nullptr;  // per head: the mean key, or the packed sampled keys
+  float* keys_ = nullptr;   // per head: the packed keys of the sampled and staggered estimators
+  float* means_ = nullptr;  // per head: the mean key
   std::vector<std::vector<std::int32_t>> query_positions_, key_positions_;  // per head, sampled
   std::vector<Scratch> scratch_;                                            // per thread
 };

@@ -34,10 +34,9 @@ constexpr int kMatrices = kTileRows / block_scores::kMatrixColumns;
 
 struct ScoreParams {
   const void* means;  // [heads, query blocks, slots, depth]
-  const void* keys;
-  const float* log2_weight;
-  std::int64_t head_stride;  // of keys, in elements
+  ScoredKeys keys;
   SelectionShape shape;
+  int first_head;
   int slot_bits;                   // slots = 1 << slot_bits
   int means_of_block, last_means;  // of a query block, of the last one
   int rows;                        // of keys: key blocks x rows of a block
@@ -91,15 +90,29 @@ struct TileCopy {
   std::uint32_t offset =
       16 * block_scores::shared_chunk(block_scores::key_place(row), chunk, kChunks);
 
-  template <typename T>
-  __device__ void start(const T* keys, int first_row, int rows, std::uint32_t tile) const {
-    const T* from = keys + static_cast<std::int64_t>(first_row + row) * kDepth + chunk * 8;
+  // Rows [first_row, first_row + kTileRows) of `rows`, in `head` of all.
+  template <bool kStaggered, typename T>
+  __device__ void start(const ScoredKeys& source, const T* keys, int head, int tokens,
+                        int first_row, int rows, std::uint32_t tile) const {
+    const int own = first_row + row;
+    const T* from = keys + static_cast<std::int64_t>(own) * kDepth + chunk * 8;
+    // ScoredKeys::token(): the places of a thread's rows are two in turn, for tiles have 64 rows.
+    static_assert(kTileRows % 16 == 0);
+    const int place = kStaggered ? staggered_query(source.turn + head % 16 + row) : 0;
 #pragma unroll
     for (int i = 0; i < kTileRows / kRows; ++i) {
       constexpr int kRowBytes = 2 * kDepth;
       const int moved = block_scores::key_place(i * kRows);
-      copy_16_async(tile + (offset ^ (16 * (moved % 8))) + moved * kRowBytes,
-                    from + i * kRows * kDepth, first_row + row + i * kRows < rows);
+      const std::uint32_t to = tile + (offset ^ (16 * (moved % 8))) + moved * kRowBytes;
+      const bool there = own + i * kRows < rows;
+      if constexpr (kStaggered) {
+        const int token =
+            kStaggeredKeys * (own + i * kRows) + (i * kRows / 8 % 2 == 0 ? place : 7 - place);
+        copy_16_async(to, keys + min(token, tokens - 1) * source.keys.token_stride + chunk * 8,
+                      there);
+      } else {
+        copy_16_async(to, from + i * kRows * kDepth, there);
+      }
     }
   }
 };
@@ -144,7 +157,7 @@ __device__ inline float log2_sum(const float (&scores)[kRowsOfThread], int first
 }
 
 // kRows: level-8 rows of a key block.
-template <typename T, int kDepth, int kRows>
+template <typename T, int kDepth, int kRows, bool kStaggered>
 __global__ void __launch_bounds__(kThreads, 3) block_scores_kernel(const ScoreParams p) {
   constexpr int kTileBytes = Tile<kDepth>::kBytes;
   __shared__ __align__(128) std::byte memory[kStages * kTileBytes];
@@ -155,7 +168,10 @@ __global__ void __launch_bounds__(kThreads, 3) block_scores_kernel(const ScorePa
   const int tiles = (p.rows + kTileRows - 1) / kTileRows;
   const int first_tile = static_cast<int>(blockIdx.x) * kTilesOfChunk;
   const int last_tile = min(first_tile + kTilesOfChunk, tiles);
-  const T* const keys = static_cast<const T*>(p.keys) + head * p.head_stride;
+  const int all_head = p.first_head + head;
+  const T* const keys = static_cast<const T*>(p.keys.keys.data) +
+                        p.keys.keys.offset(all_head / p.shape.heads, 0, all_head % p.shape.heads);
+  const int tokens = static_cast<int>(p.shape.tokens);
   const int slots_of_head = p.shape.query_blocks << p.slot_bits;
   float* const scores_of_head =
       p.scores + static_cast<std::int64_t>(head) * slots_of_head * p.shape.key_blocks;
@@ -163,7 +179,9 @@ __global__ void __launch_bounds__(kThreads, 3) block_scores_kernel(const ScorePa
 #pragma unroll
   for (int stage = 0; stage < kStages - 1; ++stage) {
     if (first_tile + stage < last_tile)
-      copy.start(keys, (first_tile + stage) * kTileRows, p.rows, shared + stage * kTileBytes);
+      copy.template start<kStaggered>(p.keys, keys, all_head, tokens,
+                                      (first_tile + stage) * kTileRows, p.rows,
+                                      shared + stage * kTileBytes);
     commit_copies();
   }
   const int first_mean = static_cast<int>(blockIdx.y) * kMeansOfBlock + warp * kMeansOfWarp;
@@ -179,8 +197,8 @@ __global__ void __launch_bounds__(kThreads, 3) block_scores_kernel(const ScorePa
     wait_for_copies<kStages - 2>();
     __syncthreads();  // the tile is there for all, and the one before it read by all
     if (const int next = tile + kStages - 1; next < last_tile)
-      copy.start(keys, next * kTileRows, p.rows,
-                 shared + (next - first_tile) % kStages * kTileBytes);
+      copy.template start<kStaggered>(p.keys, keys, all_head, tokens, next * kTileRows, p.rows,
+                                      shared + (next - first_tile) % kStages * kTileBytes);
     commit_copies();
     float sums[2][kMatrices][4];
     multiply_tile<T, kDepth>(means, shared + (tile - first_tile) % kStages * kTileBytes,
@@ -202,8 +220,8 @@ __global__ void __launch_bounds__(kThreads, 3) block_scores_kernel(const ScorePa
           log2_tokens = 0.0f;
 #pragma unroll
           for (int i = 0; i < kRowsOfThread; ++i)
-            scores[i] +=
-                first_row + i < p.rows ? __ldg(p.log2_weight + first_row + i) : minus_infinity();
+            scores[i] += first_row + i < p.rows ? __ldg(p.keys.log2_weight + first_row + i)
+                                                : minus_infinity();
         }
         const int mean = first_mean + lane / 4 + 16 * part + 8 * half;
         const int block = mean >> p.slot_bits, slot = mean - (block << p.slot_bits);
@@ -228,7 +246,9 @@ void launch(CudaRuntime& runtime, const ScoreParams& p, int heads) {
   const dim3 grid(static_cast<unsigned>((tiles + kTilesOfChunk - 1) / kTilesOfChunk),
                   static_cast<unsigned>((means + kMeansOfBlock - 1) / kMeansOfBlock),
                   static_cast<unsigned>(heads));
-  block_scores_kernel<T, kDepth, kRows><<<grid, kThreads, 0, runtime.stream()>>>(p);
+  const auto kernel = p.keys.staggered ? block_scores_kernel<T, kDepth, kRows, true>
+                                       : block_scores_kernel<T, kDepth, kRows, false>;
+  kernel<<<grid, kThreads, 0, runtime.stream()>>>(p);
   PSAGEN_CUDA(cudaGetLastError());
 }
 
@@ -258,16 +278,15 @@ bool pooled_scores_by_matrix(const SelectionShape& shape, DType dtype) {
 }
 
 void pooled_scores(CudaRuntime& runtime, const SelectionShape& shape, const PooledQueries& queries,
-                   const CoarseKeys& keys, const ScoreRows& out) {
+                   const ScoredKeys& keys, const ScoreRows& out) {
   const std::int64_t element = static_cast<std::int64_t>(dtype_size(keys.dtype));
   const std::int64_t head_means =
       static_cast<std::int64_t>(shape.query_blocks) * queries.slots * shape.depth;
   ScoreParams p{};
   p.means = static_cast<const std::byte*>(queries.means) + out.first_head * head_means * element;
-  p.keys = static_cast<const std::byte*>(keys.keys) + out.first_head * keys.head_stride * element;
-  p.log2_weight = keys.log2_weight;
-  p.head_stride = keys.head_stride;
+  p.keys = keys;
   p.shape = shape;
+  p.first_head = out.first_head;
   while (1 << p.slot_bits < queries.slots) ++p.slot_bits;
   p.means_of_block = shape.means_of(0);
   p.last_means = shape.means_of(shape.query_blocks - 1);

@@ -48,12 +48,20 @@ struct SelectionShape {
 void pool_queries(CudaRuntime& runtime, const SelectionShape& shape, const ConstTensorView& q,
                   double scale, const PooledQueries& out, void* means);
 
-// The level-8 rows of the pyramid, which are its last.
-struct CoarseKeys {
-  const void* keys = nullptr;  // the first of head 0
+// What queries are held against, a row for every eight keys: the level-8 rows of the pyramid, or of
+// each eight one key itself.
+struct ScoredKeys {
+  HeadRows keys;  // the tokens of staggered keys are those of the sequence, else rows
   DType dtype = DType::kF32;
-  std::int64_t head_stride = 0;        // in elements
-  const float* log2_weight = nullptr;  // of the first
+  bool staggered = false;
+  int turn = 0;                        // of head 0, of staggered keys
+  const float* log2_weight = nullptr;  // of a row, the same for each head
+
+  // Staggered: the token of row `row`; past the end of the sequence its last one.
+  constexpr int token(int row, int head, int tokens) const {
+    const int own = kStaggeredKeys * row + staggered_query(turn + head % 16 + row);
+    return own < tokens ? own : tokens - 1;
+  }
 };
 
 // Rows of scores of heads [first_head, first_head + heads): [heads, query blocks, slots, key
@@ -69,11 +77,11 @@ struct ScoreRows {
 // rows. On the matrix units, which take rows of 64 or 128 elements of a 16-bit type.
 bool pooled_scores_by_matrix(const SelectionShape& shape, DType dtype);
 void pooled_scores(CudaRuntime& runtime, const SelectionShape& shape, const PooledQueries& queries,
-                   const CoarseKeys& keys, const ScoreRows& out);
+                   const ScoredKeys& keys, const ScoreRows& out);
 
 // The same for anything else, queries in float32.
 void plain_pooled_scores(CudaRuntime& runtime, const SelectionShape& shape,
-                         const PooledQueries& queries, const CoarseKeys& keys,
+                         const PooledQueries& queries, const ScoredKeys& keys,
                          const ScoreRows& out);
 
 // The official estimator (kernels/psa/sampling.h): the best score of each sampled query in a key

@@ -25,9 +25,7 @@ constexpr int kMostPositions = 256;
 struct PlainParams {
   HeadRows q, k;                 // sampled
   const float* means = nullptr;  // pooled: [heads, query blocks, slots, depth]
-  const void* coarse = nullptr;  // pooled: level-8 rows
-  std::int64_t coarse_stride = 0;
-  const float* log2_weight = nullptr;
+  ScoredKeys coarse;             // pooled
   SelectionShape shape;
   int slots;
   int queries, keys;  // of a block
@@ -90,7 +88,7 @@ __device__ inline void reduce_key_block(const PlainParams& p, const Memory& memo
         sum = fmaf(memory.queries[query * pitch + d], memory.keys[key * pitch + d], sum);
       scores[j] = sum * p.scale_log2;
       if constexpr (!kSampled)
-        scores[j] += p.log2_weight[static_cast<std::int64_t>(key_block) * p.keys + key];
+        scores[j] += p.coarse.log2_weight[static_cast<std::int64_t>(key_block) * p.keys + key];
       max = fmaxf(max, scores[j]);
     }
     for (int step = 1; step < kSide; step *= 2)
@@ -120,12 +118,18 @@ __device__ inline void load_sampled_keys(const PlainParams& p, int batch, int he
 }
 
 template <typename T>
-__device__ inline void load_coarse_keys(const PlainParams& p, int head_index, int key_block,
+__device__ inline void load_scored_keys(const PlainParams& p, int head_index, int key_block,
                                         float* keys) {
-  const T* const rows = static_cast<const T*>(p.coarse) + head_index * p.coarse_stride +
-                        static_cast<std::int64_t>(key_block) * p.keys * p.shape.depth;
-  for (int i = static_cast<int>(threadIdx.x); i < p.keys * p.shape.depth; i += kThreads)
-    keys[i / p.shape.depth * (p.shape.depth + 1) + i % p.shape.depth] = widen(rows[i]);
+  const HeadRows& rows = p.coarse.keys;
+  for (int i = static_cast<int>(threadIdx.x); i < p.keys * p.shape.depth; i += kThreads) {
+    const int row = i / p.shape.depth, d = i % p.shape.depth;
+    int token = key_block * p.keys + row;
+    if (p.coarse.staggered)
+      token = p.coarse.token(token, head_index, static_cast<int>(p.shape.tokens));
+    const std::int64_t at =
+        rows.offset(head_index / p.shape.heads, token, head_index % p.shape.heads) + d;
+    keys[row * (p.shape.depth + 1) + d] = widen(static_cast<const T*>(rows.data)[at]);
+  }
 }
 
 // All threads get the maximum over all queries; `partial` holds kSide numbers.
@@ -151,7 +155,7 @@ __global__ void __launch_bounds__(kThreads) plain_pooled_kernel(const PlainParam
     memory.queries[i / p.shape.depth * pitch + i % p.shape.depth] = means[i];
   const int count = p.shape.means_of(block);
   for (int key_block = 0; key_block < p.shape.key_blocks; ++key_block) {
-    load_coarse_keys<T>(p, head, key_block, memory.keys);
+    load_scored_keys<T>(p, head, key_block, memory.keys);
     __syncthreads();
     float reduced[kMostQueries / kSide];
     reduce_key_block<false>(p, memory, key_block, reduced);
@@ -233,13 +237,11 @@ PlainParams params_of(const SelectionShape& shape, const ScoreRows& out) {
 }  // namespace
 
 void plain_pooled_scores(CudaRuntime& runtime, const SelectionShape& shape,
-                         const PooledQueries& queries, const CoarseKeys& keys,
+                         const PooledQueries& queries, const ScoredKeys& keys,
                          const ScoreRows& out) {
   PlainParams p = params_of(shape, out);
   p.means = static_cast<const float*>(queries.means);
-  p.coarse = keys.keys;
-  p.coarse_stride = keys.head_stride;
-  p.log2_weight = keys.log2_weight;
+  p.coarse = keys;
   p.slots = queries.slots;
   p.queries = queries.slots;
   p.keys = shape.key_block / 8;

@@ -33,13 +33,24 @@ SelectionShape selection_shape(const SelectBlocksArgs& args) {
   return shape;
 }
 
-CoarseKeys coarse_keys(const Pyramid& pyramid) {
+ScoredKeys scored_keys(const SelectBlocksArgs& args) {
+  const Pyramid& pyramid = args.pyramid;
   const std::int64_t first = pyramid.shape.row_begin(3, 0);
-  const std::int64_t depth = pyramid.keys.dim(3);
-  return {pyramid.keys.bytes() +
-              first * depth * static_cast<std::int64_t>(dtype_size(pyramid.keys.dtype())),
-          pyramid.keys.dtype(), pyramid.shape.total_rows() * depth,
-          pyramid.log2_weight.data<float>() + first};
+  ScoredKeys keys;
+  keys.log2_weight = pyramid.log2_weight.data<float>() + first;
+  if (args.params.estimator == ImportanceEstimator::kStaggered) {
+    keys.keys = head_rows("select_blocks", "k", args.k);
+    keys.dtype = args.k.dtype();
+    keys.staggered = true;
+    keys.turn = static_cast<int>(args.params.seed % 16);
+    return keys;
+  }
+  const ConstTensorView rows = pyramid.keys;  // [B, N, R, D]
+  keys.dtype = rows.dtype();
+  keys.keys = {
+      rows.bytes() + first * rows.stride(2) * static_cast<std::int64_t>(dtype_size(rows.dtype())),
+      rows.stride(0), rows.stride(2), rows.stride(1)};
+  return keys;
 }
 
 // Writes the scores of some heads.
@@ -47,7 +58,7 @@ class Scorer {
  public:
   Scorer(CudaRuntime& runtime, const SelectBlocksArgs& args, const SelectionShape& shape,
          Workspace::Scope& memory)
-      : runtime_(runtime), args_(args), shape_(shape), keys_(coarse_keys(args.pyramid)) {
+      : runtime_(runtime), args_(args), shape_(shape), keys_(scored_keys(args)) {
     if (!has_query_rows(args.params.estimator)) return;
     by_matrix_ = pooled_scores_by_matrix(shape, args.q.dtype());
     queries_.dtype = by_matrix_ ? args.q.dtype() : DType::kF32;
@@ -78,7 +89,7 @@ class Scorer {
   CudaRuntime& runtime_;
   const SelectBlocksArgs& args_;
   const SelectionShape& shape_;
-  CoarseKeys keys_;
+  ScoredKeys keys_;
   bool by_matrix_ = false;
   PooledQueries queries_;
 };

@@ -54,6 +54,36 @@ double log_sum_exp(std::span<const double> values) {
   return max + std::log(sum);
 }
 
+// The largest share that any group of `group` queries of a block gives to each block of keys,
+// divided by the row's sum. query_of(first, end): what stands for those queries.
+template <typename QueryOf>
+std::vector<double> largest_shares(const PsaProblem& p,
+                                   const std::vector<std::vector<PooledRow>>& keys,
+                                   std::int64_t group, const QueryOf& query_of) {
+  std::vector<double> importance(index(p.query_blocks() * p.key_blocks()), 0.0);
+  for (std::int64_t i = 0; i < p.query_blocks(); ++i) {
+    const std::span<double> out =
+        std::span(importance).subspan(index(i * p.key_blocks()), index(p.key_blocks()));
+    const std::int64_t end = std::min((i + 1) * p.query_block, p.tokens);
+    for (std::int64_t first = i * p.query_block; first < end; first += group) {
+      const std::vector<double> query = query_of(first, std::min(first + group, end));
+      std::vector<double> mass;
+      for (const std::vector<PooledRow>& block : keys) {
+        std::vector<double> logit;
+        for (const PooledRow& key : block)
+          logit.push_back(p.scale * dot(query, key.key) + std::log(key.tokens));
+        mass.push_back(log_sum_exp(logit));
+      }
+      const double all = log_sum_exp(mass);
+      for (std::size_t j = 0; j < mass.size(); ++j)
+        out[j] = std::max(out[j], std::exp(mass[j] - all));
+    }
+    const double sum = std::accumulate(out.begin(), out.end(), 0.0);
+    for (double& value : out) value /= sum;
+  }
+  return importance;
+}
+
 }  // namespace
 
 PsaResult sparse_attention(const PsaProblem& p, std::span<const std::uint8_t> levels) {
@@ -81,36 +111,29 @@ PsaResult sparse_attention(const PsaProblem& p, std::span<const std::uint8_t> le
   return result;
 }
 
-std::vector<double> pooled_importance(const PsaProblem& p, bool staggered) {
-  constexpr std::int64_t kPlaces[16] = {0, 7, 3, 4, 5, 2, 6, 1, 7, 0, 4, 3, 2, 5, 1, 6};
-  const std::int64_t group = staggered ? 8 : 32;
-  std::vector<double> importance(index(p.query_blocks() * p.key_blocks()), 0.0);
+std::vector<double> pooled_importance(const PsaProblem& p) {
   std::vector<std::vector<PooledRow>> keys;
   for (std::int64_t j = 0; j < p.key_blocks(); ++j) keys.push_back(pooled_rows(p, j, 8));
-  for (std::int64_t i = 0; i < p.query_blocks(); ++i) {
-    const std::span<double> out =
-        std::span(importance).subspan(index(i * p.key_blocks()), index(p.key_blocks()));
-    const std::int64_t end = std::min((i + 1) * p.query_block, p.tokens);
-    for (std::int64_t first = i * p.query_block; first < end; first += group) {
-      const std::int64_t one = std::min(first + kPlaces[first / 8 % 16], end - 1);
-      const std::vector<double> query =
-          staggered ? mean(p.q, one, one + 1, p.depth)
-                    : mean(p.q, first, std::min(first + group, end), p.depth);
-      std::vector<double> mass;
-      for (const std::vector<PooledRow>& block : keys) {
-        std::vector<double> logit;
-        for (const PooledRow& key : block)
-          logit.push_back(p.scale * dot(query, key.key) + std::log(key.tokens));
-        mass.push_back(log_sum_exp(logit));
-      }
-      const double all = log_sum_exp(mass);
-      for (std::size_t j = 0; j < mass.size(); ++j)
-        out[j] = std::max(out[j], std::exp(mass[j] - all));
+  return largest_shares(p, keys, 32, [&](std::int64_t first, std::int64_t end) {
+    return mean(p.q, first, end, p.depth);
+  });
+}
+
+std::vector<double> staggered_importance(const PsaProblem& p, std::int64_t turn) {
+  constexpr std::int64_t kPlaces[16] = {0, 7, 3, 4, 5, 2, 6, 1, 7, 0, 4, 3, 2, 5, 1, 6};
+  std::vector<std::vector<PooledRow>> keys;
+  for (std::int64_t j = 0; j < p.key_blocks(); ++j) {
+    keys.push_back(pooled_rows(p, j, 8));
+    for (std::size_t u = 0; u < keys.back().size(); ++u) {
+      const std::int64_t first = j * p.key_block + 8 * static_cast<std::int64_t>(u);
+      const std::int64_t one = std::min(first + kPlaces[(first / 8 + turn) % 16], p.tokens - 1);
+      keys.back()[u].key = mean(p.k, one, one + 1, p.depth);
     }
-    const double sum = std::accumulate(out.begin(), out.end(), 0.0);
-    for (double& value : out) value /= sum;
   }
-  return importance;
+  return largest_shares(p, keys, 8, [&](std::int64_t first, std::int64_t end) {
+    const std::int64_t one = std::min(first + kPlaces[first / 8 % 16], end - 1);
+    return mean(p.q, one, one + 1, p.depth);
+  });
 }
 
 std::vector<double> sampled_importance(const PsaProblem& p,

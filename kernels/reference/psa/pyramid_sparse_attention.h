@@ -31,8 +31,12 @@ PsaResult sparse_attention(const PsaProblem& problem, std::span<const std::uint8
 
 // The maximum over groups of 32 queries of the softmax over the key blocks of
 // ln sum over groups of 8 keys of g e^(scale qbar . kbar), divided by the sum of its row:
-// [query blocks][key blocks]. `staggered`: groups of 8 instead, and of each one query itself.
-std::vector<double> pooled_importance(const PsaProblem& problem, bool staggered = false);
+// [query blocks][key blocks].
+std::vector<double> pooled_importance(const PsaProblem& problem);
+
+// The same with one query itself of each group of 8, and one key itself of each group of 8, which
+// counts for all of them. `turn`: how many groups the keys' places are ahead of the queries'.
+std::vector<double> staggered_importance(const PsaProblem& problem, std::int64_t turn);
 
 // The official estimator for given positions inside a block; those past the end of the sequence
 // stand for its last token: [query blocks][key blocks].

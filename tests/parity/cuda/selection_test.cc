@@ -17,8 +17,11 @@ namespace {
 
 class SelectionCuda : public PsaPrepareCuda {
  protected:
-  // Importance from the rows the pyramid holds and, where the matrix units take them, from means
-  // rounded to their type: what is left is the rounding of sums and exponentials.
+  static constexpr std::uint64_t kSeed = 1234567890123;
+
+  // Importance from the rows the pyramid holds (staggered: from single keys) and, where the matrix
+  // units take them, from queries rounded to their type: what is left is the rounding of sums and
+  // exponentials.
   std::vector<double> importance_of_stored_rows(PrepareProblem& p, std::int64_t batch,
                                                 std::int64_t head, ImportanceEstimator estimator) {
     const std::int64_t group = queries_of_row(estimator);
@@ -54,11 +57,18 @@ class SelectionCuda : public PsaPrepareCuda {
             const std::int64_t tokens =
                 std::min<std::int64_t>(p.size.tokens - (j * block_rows + u) * 8, 8);
             if (tokens <= 0) continue;
+            const std::int64_t row = j * block_rows + u;
+            const double* key = keys.data() + (first_row + row) * depth;
+            if (estimator == ImportanceEstimator::kStaggered)
+              key = r.k.data() +
+                    depth *
+                        std::min(8 * row + staggered_key(
+                                               kSeed, static_cast<int>(batch * p.size.heads + head),
+                                               static_cast<int>(row)),
+                                 p.size.tokens - 1);
             double product = 0.0;
             for (std::int64_t d = 0; d < depth; ++d)
-              product +=
-                  mean[static_cast<std::size_t>(d)] *
-                  keys[static_cast<std::size_t>((first_row + j * block_rows + u) * depth + d)];
+              product += mean[static_cast<std::size_t>(d)] * key[d];
             sum += static_cast<double>(tokens) * std::exp(p.scale() * product);
           }
           mass.push_back(sum);
@@ -151,6 +161,7 @@ TEST_P(SelectionCuda, ImportanceAndLevels) {
       build(p);
       PsaParams chosen = params(size, way.selection), capped = params(size, way.selection, true);
       chosen.estimator = capped.estimator = way.estimator;
+      chosen.seed = capped.seed = kSeed;
       select_and_check(p, capped);
       PsaParams guarded = chosen;
       guarded.protected_tokens = {
@@ -166,11 +177,12 @@ TEST_P(SelectionCuda, ImportanceAndLevels) {
             std::span(importance).subspan(static_cast<std::size_t>(head) * head_size, head_size);
         expect_relative(found, importance_of_stored_rows(p, batch, own, way.estimator), 2e-4,
                         "stored rows");
-        expect_relative(
-            found,
-            reference::pooled_importance(reference_problem(p, batch, own),
-                                         way.estimator == ImportanceEstimator::kStaggered),
-            rounding_of_importance(), "reference");
+        const reference::PsaProblem r = reference_problem(p, batch, own);
+        const bool staggered = way.estimator == ImportanceEstimator::kStaggered;
+        expect_relative(found,
+                        staggered ? reference::staggered_importance(r, kSeed % 16 + head)
+                                  : reference::pooled_importance(r),
+                        rounding_of_importance(), "reference");
       }
     }
 }
@@ -184,7 +196,7 @@ TEST_P(SelectionCuda, SampledImportance) {
     build(p);
     PsaParams sampled = params(size, LevelSelection::kThreshold);
     sampled.estimator = ImportanceEstimator::kSampled;
-    sampled.seed = 1234567890123;
+    sampled.seed = kSeed;
     select_and_check(p, sampled);
     const std::vector<float> importance = bytes_of<float>(p.importance);
     const std::size_t head_size = importance.size() / static_cast<std::size_t>(p.all_heads());

@@ -50,9 +50,22 @@ TEST_P(Importance, StaggeredImportanceMatchesTheReference) {
       PsaParams p = params(LevelSelection::kQuota, kQuotaBounds);
       p.query_block = query_block;
       p.estimator = ImportanceEstimator::kStaggered;
+      p.seed = 1234567890123;
       expect_importance(problem, p, values_of(problem.select(p)), [&](std::int64_t head) {
-        return reference::pooled_importance(problem.reference_problem(0, head), true);
+        return reference::staggered_importance(problem.reference_problem(0, head),
+                                               static_cast<std::int64_t>(p.seed % 16) + head);
       });
+    }
+}
+
+// Every key comes up with some seed, and every one as often as the others.
+TEST(StaggeredKey, EachComesUpTwiceInSixteenSeeds) {
+  for (const int head : {0, 1, 39})
+    for (int group = 0; group < 40; ++group) {
+      std::array<int, 8> times{};
+      for (std::uint64_t seed = 5; seed < 21; ++seed)
+        ++times[static_cast<std::size_t>(staggered_key(seed, head, group))];
+      for (const int count : times) EXPECT_EQ(count, 2) << "head " << head << " group " << group;
     }
 }
 
@@ -111,12 +124,14 @@ TEST_P(Importance, AnotherSeedSamplesOtherTokens) {
   make_smooth(problem, problem.q);
   make_smooth(problem, problem.k);
   problem.build();
-  PsaParams p = params(LevelSelection::kQuota, kQuotaBounds);
-  p.estimator = ImportanceEstimator::kSampled;
-  const std::vector<float> first = values_of(problem.select(p));
-  EXPECT_EQ(values_of(problem.select(p)), first);
-  p.seed = 1;
-  EXPECT_NE(values_of(problem.select(p)), first);
+  for (const auto estimator : {ImportanceEstimator::kSampled, ImportanceEstimator::kStaggered}) {
+    PsaParams p = params(LevelSelection::kQuota, kQuotaBounds);
+    p.estimator = estimator;
+    const std::vector<float> first = values_of(problem.select(p));
+    EXPECT_EQ(values_of(problem.select(p)), first);
+    p.seed = 1;
+    EXPECT_NE(values_of(problem.select(p)), first);
+  }
 }
 
 TEST_P(Importance, RowsSumToOneAndShiftingKeysDoesNotMatter) {
