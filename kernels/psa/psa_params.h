@@ -19,17 +19,16 @@ enum class LevelSelection {
 enum class ImportanceEstimator {
   kPooledLogSumExp,  // the largest share that a mean of 32 queries gives, by log-sum-exp over
                      // level-8 keys
-  kStaggered,        // the same by every eighth query and every eighth key themselves: four times
-                     // the work, more exact
+  kStaggered,        // the same by every eighth query itself and means of two keys of eight: four
+                     // times the work, more exact
   kSampled,          // the official code's random sampling of a quarter of the tokens, seeded here
   kUniform,          // none: blocks at random (uniform_score.h), for comparison; with kQuota only
 };
 
 // Queries averaged into one for kPooledLogSumExp.
 inline constexpr int kPooledQueries = 32;
-// Queries, and keys, of which one is looked at for kStaggered.
+// Queries of which one is looked at for kStaggered.
 inline constexpr int kStaggeredQueries = 8;
-inline constexpr int kStaggeredKeys = 8;
 
 constexpr bool has_query_rows(ImportanceEstimator estimator) {
   return estimator == ImportanceEstimator::kPooledLogSumExp ||
@@ -48,11 +47,11 @@ constexpr int staggered_query(int group) {
   return group % 16 < 8 ? corner : 7 - corner;
 }
 
-// Which of its eight keys stands for group `group` of the sequence, in head `head` of all. With
-// each seed, which callers give to each step and layer, another one does: what lies in a single key
-// is then missed now and then, but never always.
-constexpr int staggered_key(std::uint64_t seed, int head, int group) {
-  return staggered_query(static_cast<int>(seed % 16) + head % 16 + group);
+// Which of its four pairs of keys stands for group `group` of the sequence, in head `head` of all.
+// With each seed, which callers give to each step and layer, another one does: what a single key
+// holds is then missed now and then, but never always.
+constexpr int staggered_pair(std::uint64_t seed, int head, int group) {
+  return staggered_query(static_cast<int>(seed % 16) + head % 16 + group) / 2;
 }
 
 // Cumulative upper bound of each level of kPsaLevels, non-decreasing, in [0, 1]: of the importance

@@ -6,8 +6,8 @@
 // share of its attention, from the log-sum-exp of (q . k) scale + ln g over the block's rows; the
 // importance is the largest share of any of them, divided by the row's sum. (Their mean would let a
 // block that one of them needs fall behind blocks that none does.) Staggered: the same with every
-// eighth query itself and every eighth key, which counts for eight; means see less than queries and
-// keys do. Sampled, the official code's: a quarter of the queries and keys of each block; per query
+// eighth query itself, for means of queries see less than queries do, and means of two keys of
+// eight. Sampled, the official code's: a quarter of the queries and keys of each block; per query
 // the best score in each block relative to its best score anywhere, the maximum over the queries,
 // then each row divided by its sum. Uniform: a fixed hash, whatever the blocks hold.
 //
@@ -223,34 +223,44 @@ class BlockSelector {
     }
   }
 
-  // Keys themselves, laid out as those of the pyramid.
+  // Laid out as the keys of the pyramid's blocks.
   void gather_keys(Context& context) {
-    const std::int64_t per_block = keys_per_block();
-    parallel_for(context, args_.q.dim(0) * heads_ * shape_.key_blocks(), 8,
-                 [&](std::int64_t begin, std::int64_t end) {
-                   for (std::int64_t task = begin; task < end; ++task) {
-                     const std::int64_t head = task / shape_.key_blocks();
-                     const std::int64_t block = task % shape_.key_blocks();
-                     float* const to = keys_ + task * per_block * depth_;
-                     for (std::int64_t r = 0; r < per_block; ++r) {
-                       const float* key = row_of(args_.k, head, token_of(head, block, r));
-                       for (std::int64_t column = 0; column < depth_; ++column)
-                         to[key_offset(per_block, depth_, r, column)] = key[column];
-                     }
-                   }
-                 });
+    const std::int64_t all_heads = args_.q.dim(0) * heads_, blocks = shape_.key_blocks();
+    parallel_for(context, all_heads * blocks, 8, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t task = begin; task < end; ++task) {
+        float* const to = keys_ + task * keys_per_block() * depth_;
+        for (std::int64_t r = 0; r < keys_per_block(); ++r)
+          if (sampled_)
+            gather_sampled(task / blocks, task % blocks, r, to);
+          else
+            gather_pair(task / blocks, task % blocks, r, to);
+      }
+    });
   }
 
-  // Which token key `r` of a block is; past the sequence's end its last one.
-  std::int64_t token_of(std::int64_t head, std::int64_t block, std::int64_t r) const {
-    const std::int64_t first = block * shape_.key_block;
-    std::int64_t place;
-    if (sampled_)
-      place = key_positions_[static_cast<std::size_t>(head)][static_cast<std::size_t>(r)];
-    else
-      place = kStaggeredKeys * r + staggered_key(args_.params.seed, static_cast<int>(head),
-                                                 static_cast<int>(first / kStaggeredKeys + r));
-    return std::min(first + place, shape_.num_tokens - 1);
+  // Key `r` of a block; past the sequence's end its last token.
+  void gather_sampled(std::int64_t head, std::int64_t block, std::int64_t r, float* to) const {
+    const std::int64_t place =
+        key_positions_[static_cast<std::size_t>(head)][static_cast<std::size_t>(r)];
+    const std::int64_t token = std::min(block * shape_.key_block + place, shape_.num_tokens - 1);
+    const float* const key = row_of(args_.k, head, token);
+    for (std::int64_t column = 0; column < depth_; ++column)
+      to[key_offset(keys_per_block(), depth_, r, column)] = key[column];
+  }
+
+  // Of the four means of two of a group of eight the one that stands for it; past the sequence's
+  // end the last there is.
+  void gather_pair(std::int64_t head, std::int64_t block, std::int64_t r, float* to) const {
+    constexpr int kPairs = 1;  // index of level 2
+    const HeadPyramid pyramid(args_.pyramid, head / heads_, head % heads_);
+    const std::int64_t group = block * keys_per_block() + r, rows = pyramid.rows(kPairs);
+    const std::int64_t pair = 4 * group + staggered_pair(args_.params.seed, static_cast<int>(head),
+                                                         static_cast<int>(group));
+    const std::int64_t row = std::min(pair, (shape_.num_tokens - 1) / 2);
+    const float* const keys = pyramid.block_keys(kPairs, row / rows);
+    for (std::int64_t column = 0; column < depth_; ++column)
+      to[key_offset(keys_per_block(), depth_, r, column)] =
+          keys[key_offset(rows, depth_, row % rows, column)];
   }
 
   ScoredKeys scored_keys(std::int64_t head) const {

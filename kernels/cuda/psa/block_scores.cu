@@ -90,29 +90,23 @@ struct TileCopy {
   std::uint32_t offset =
       16 * block_scores::shared_chunk(block_scores::key_place(row), chunk, kChunks);
 
-  // Rows [first_row, first_row + kTileRows) of `rows`, in `head` of all.
+  // Rows [first_row, first_row + kTileRows) of `rows`. `pair`: staggered, that of row `row`.
   template <bool kStaggered, typename T>
-  __device__ void start(const ScoredKeys& source, const T* keys, int head, int tokens,
-                        int first_row, int rows, std::uint32_t tile) const {
-    const int own = first_row + row;
-    const T* from = keys + static_cast<std::int64_t>(own) * kDepth + chunk * 8;
-    // ScoredKeys::token(): the places of a thread's rows are two in turn, for tiles have 64 rows.
+  __device__ void start(const T* keys, int first_row, int rows, int pair, int last_row,
+                        std::uint32_t tile) const {
+    // As ScoredKeys::pyramid_row(): the pairs of a thread's rows are two in turn.
     static_assert(kTileRows % 16 == 0);
-    const int place = kStaggered ? staggered_query(source.turn + head % 16 + row) : 0;
+    const int own = first_row + row;
 #pragma unroll
     for (int i = 0; i < kTileRows / kRows; ++i) {
       constexpr int kRowBytes = 2 * kDepth;
+      int from = own + i * kRows;
+      if constexpr (kStaggered)
+        from = min(4 * from + (i * kRows / 8 % 2 == 0 ? pair : 3 - pair), last_row);
       const int moved = block_scores::key_place(i * kRows);
-      const std::uint32_t to = tile + (offset ^ (16 * (moved % 8))) + moved * kRowBytes;
-      const bool there = own + i * kRows < rows;
-      if constexpr (kStaggered) {
-        const int token =
-            kStaggeredKeys * (own + i * kRows) + (i * kRows / 8 % 2 == 0 ? place : 7 - place);
-        copy_16_async(to, keys + min(token, tokens - 1) * source.keys.token_stride + chunk * 8,
-                      there);
-      } else {
-        copy_16_async(to, from + i * kRows * kDepth, there);
-      }
+      copy_16_async(tile + (offset ^ (16 * (moved % 8))) + moved * kRowBytes,
+                    keys + static_cast<std::int64_t>(from) * kDepth + chunk * 8,
+                    own + i * kRows < rows);
     }
   }
 };
@@ -168,20 +162,18 @@ __global__ void __launch_bounds__(kThreads, 3) block_scores_kernel(const ScorePa
   const int tiles = (p.rows + kTileRows - 1) / kTileRows;
   const int first_tile = static_cast<int>(blockIdx.x) * kTilesOfChunk;
   const int last_tile = min(first_tile + kTilesOfChunk, tiles);
-  const int all_head = p.first_head + head;
-  const T* const keys = static_cast<const T*>(p.keys.keys.data) +
-                        p.keys.keys.offset(all_head / p.shape.heads, 0, all_head % p.shape.heads);
-  const int tokens = static_cast<int>(p.shape.tokens);
+  const T* const keys = static_cast<const T*>(p.keys.keys) + head * p.keys.head_stride;
   const int slots_of_head = p.shape.query_blocks << p.slot_bits;
   float* const scores_of_head =
       p.scores + static_cast<std::int64_t>(head) * slots_of_head * p.shape.key_blocks;
   const TileCopy<kDepth> copy;
+  const int pair =
+      kStaggered ? staggered_query(p.keys.turn + (p.first_head + head) % 16 + copy.row) / 2 : 0;
 #pragma unroll
   for (int stage = 0; stage < kStages - 1; ++stage) {
     if (first_tile + stage < last_tile)
-      copy.template start<kStaggered>(p.keys, keys, all_head, tokens,
-                                      (first_tile + stage) * kTileRows, p.rows,
-                                      shared + stage * kTileBytes);
+      copy.template start<kStaggered>(keys, (first_tile + stage) * kTileRows, p.rows, pair,
+                                      p.keys.last_row, shared + stage * kTileBytes);
     commit_copies();
   }
   const int first_mean = static_cast<int>(blockIdx.y) * kMeansOfBlock + warp * kMeansOfWarp;
@@ -197,7 +189,7 @@ __global__ void __launch_bounds__(kThreads, 3) block_scores_kernel(const ScorePa
     wait_for_copies<kStages - 2>();
     __syncthreads();  // the tile is there for all, and the one before it read by all
     if (const int next = tile + kStages - 1; next < last_tile)
-      copy.template start<kStaggered>(p.keys, keys, all_head, tokens, next * kTileRows, p.rows,
+      copy.template start<kStaggered>(keys, next * kTileRows, p.rows, pair, p.keys.last_row,
                                       shared + (next - first_tile) % kStages * kTileBytes);
     commit_copies();
     float sums[2][kMatrices][4];
@@ -285,6 +277,8 @@ void pooled_scores(CudaRuntime& runtime, const SelectionShape& shape, const Pool
   ScoreParams p{};
   p.means = static_cast<const std::byte*>(queries.means) + out.first_head * head_means * element;
   p.keys = keys;
+  p.keys.keys =
+      static_cast<const std::byte*>(keys.keys) + out.first_head * keys.head_stride * element;
   p.shape = shape;
   p.first_head = out.first_head;
   while (1 << p.slot_bits < queries.slots) ++p.slot_bits;

@@ -48,19 +48,22 @@ struct SelectionShape {
 void pool_queries(CudaRuntime& runtime, const SelectionShape& shape, const ConstTensorView& q,
                   double scale, const PooledQueries& out, void* means);
 
-// What queries are held against, a row for every eight keys: the level-8 rows of the pyramid, or of
-// each eight one key itself.
+// What queries are held against, a row for every eight keys: the level-8 rows of the pyramid or,
+// staggered, of each four level-2 rows one (psa_params.h, staggered_pair()).
 struct ScoredKeys {
-  HeadRows keys;  // the tokens of staggered keys are those of the sequence, else rows
+  const void* keys = nullptr;  // rows of the pyramid, the first of head 0
   DType dtype = DType::kF32;
+  std::int64_t head_stride = 0;        // in elements
+  const float* log2_weight = nullptr;  // of level 8
   bool staggered = false;
-  int turn = 0;                        // of head 0, of staggered keys
-  const float* log2_weight = nullptr;  // of a row, the same for each head
+  int turn = 0;      // staggered: of head 0
+  int last_row = 0;  // of level 2 that has a token
 
-  // Staggered: the token of row `row`; past the end of the sequence its last one.
-  constexpr int token(int row, int head, int tokens) const {
-    const int own = kStaggeredKeys * row + staggered_query(turn + head % 16 + row);
-    return own < tokens ? own : tokens - 1;
+  // Of the pyramid, for row `row` of head `head` of all.
+  constexpr int pyramid_row(int row, int head) const {
+    if (!staggered) return row;
+    const int own = 4 * row + staggered_query(turn + head % 16 + row) / 2;
+    return own < last_row ? own : last_row;
   }
 };
 

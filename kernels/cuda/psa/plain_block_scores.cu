@@ -120,15 +120,11 @@ __device__ inline void load_sampled_keys(const PlainParams& p, int batch, int he
 template <typename T>
 __device__ inline void load_scored_keys(const PlainParams& p, int head_index, int key_block,
                                         float* keys) {
-  const HeadRows& rows = p.coarse.keys;
+  const T* const rows = static_cast<const T*>(p.coarse.keys) + head_index * p.coarse.head_stride;
   for (int i = static_cast<int>(threadIdx.x); i < p.keys * p.shape.depth; i += kThreads) {
     const int row = i / p.shape.depth, d = i % p.shape.depth;
-    int token = key_block * p.keys + row;
-    if (p.coarse.staggered)
-      token = p.coarse.token(token, head_index, static_cast<int>(p.shape.tokens));
-    const std::int64_t at =
-        rows.offset(head_index / p.shape.heads, token, head_index % p.shape.heads) + d;
-    keys[row * (p.shape.depth + 1) + d] = widen(static_cast<const T*>(rows.data)[at]);
+    const std::int64_t from = p.coarse.pyramid_row(key_block * p.keys + row, head_index);
+    keys[row * (p.shape.depth + 1) + d] = widen(rows[from * p.shape.depth + d]);
   }
 }
 

@@ -35,21 +35,17 @@ SelectionShape selection_shape(const SelectBlocksArgs& args) {
 
 ScoredKeys scored_keys(const SelectBlocksArgs& args) {
   const Pyramid& pyramid = args.pyramid;
-  const std::int64_t first = pyramid.shape.row_begin(3, 0);
+  const PyramidShape& shape = pyramid.shape;
+  const std::int64_t depth = pyramid.keys.dim(3);
   ScoredKeys keys;
-  keys.log2_weight = pyramid.log2_weight.data<float>() + first;
-  if (args.params.estimator == ImportanceEstimator::kStaggered) {
-    keys.keys = head_rows("select_blocks", "k", args.k);
-    keys.dtype = args.k.dtype();
-    keys.staggered = true;
-    keys.turn = static_cast<int>(args.params.seed % 16);
-    return keys;
-  }
-  const ConstTensorView rows = pyramid.keys;  // [B, N, R, D]
-  keys.dtype = rows.dtype();
-  keys.keys = {
-      rows.bytes() + first * rows.stride(2) * static_cast<std::int64_t>(dtype_size(rows.dtype())),
-      rows.stride(0), rows.stride(2), rows.stride(1)};
+  keys.staggered = args.params.estimator == ImportanceEstimator::kStaggered;
+  keys.turn = static_cast<int>(args.params.seed % 16);
+  keys.last_row = as_int((shape.num_tokens - 1) / 2);
+  keys.dtype = pyramid.keys.dtype();
+  keys.keys = pyramid.keys.bytes() + shape.row_begin(keys.staggered ? 1 : 3, 0) * depth *
+                                         static_cast<std::int64_t>(dtype_size(keys.dtype));
+  keys.head_stride = shape.total_rows() * depth;
+  keys.log2_weight = pyramid.log2_weight.data<float>() + shape.row_begin(3, 0);
   return keys;
 }
 

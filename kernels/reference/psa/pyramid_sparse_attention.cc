@@ -126,8 +126,9 @@ std::vector<double> staggered_importance(const PsaProblem& p, std::int64_t turn)
     keys.push_back(pooled_rows(p, j, 8));
     for (std::size_t u = 0; u < keys.back().size(); ++u) {
       const std::int64_t first = j * p.key_block + 8 * static_cast<std::int64_t>(u);
-      const std::int64_t one = std::min(first + kPlaces[(first / 8 + turn) % 16], p.tokens - 1);
-      keys.back()[u].key = mean(p.k, one, one + 1, p.depth);
+      const std::int64_t pair =
+          std::min(first / 2 + kPlaces[(first / 8 + turn) % 16] / 2, (p.tokens - 1) / 2);
+      keys.back()[u].key = mean(p.k, 2 * pair, std::min(2 * pair + 2, p.tokens), p.depth);
     }
   }
   return largest_shares(p, keys, 8, [&](std::int64_t first, std::int64_t end) {

@@ -34,8 +34,8 @@ PsaResult sparse_attention(const PsaProblem& problem, std::span<const std::uint8
 // [query blocks][key blocks].
 std::vector<double> pooled_importance(const PsaProblem& problem);
 
-// The same with one query itself of each group of 8, and one key itself of each group of 8, which
-// counts for all of them. `turn`: how many groups the keys' places are ahead of the queries'.
+// The same with one query itself of each group of 8, and the mean of one pair of keys of each group
+// of 8, which counts for all of them. `turn`: how many groups the pairs are ahead of the queries.
 std::vector<double> staggered_importance(const PsaProblem& problem, std::int64_t turn);
 
 // The official estimator for given positions inside a block; those past the end of the sequence

@@ -19,17 +19,15 @@ class SelectionCuda : public PsaPrepareCuda {
  protected:
   static constexpr std::uint64_t kSeed = 1234567890123;
 
-  // Importance from the rows the pyramid holds (staggered: from single keys) and, where the matrix
-  // units take them, from queries rounded to their type: what is left is the rounding of sums and
-  // exponentials.
+  // Importance from the rows the pyramid holds and, where the matrix units take them, from means
+  // rounded to their type: what is left is the rounding of sums and exponentials.
   std::vector<double> importance_of_stored_rows(PrepareProblem& p, std::int64_t batch,
                                                 std::int64_t head, ImportanceEstimator estimator) {
     const std::int64_t group = queries_of_row(estimator);
     const reference::PsaProblem r = reference_problem(p, batch, head);
     const std::vector<double> keys = values(p.keys);
     const std::int64_t depth = p.size.depth, block_rows = p.size.key_block / 8;
-    const std::int64_t first_row =
-        (batch * p.size.heads + head) * p.shape.total_rows() + p.shape.row_begin(3, 0);
+    const std::int64_t all_head = batch * p.size.heads + head;
     const bool by_matrix = dtype() != DType::kF32 && (depth == 64 || depth == 128);
     std::vector<double> result;
     for (std::int64_t i = 0; i < p.query_blocks(); ++i) {
@@ -58,14 +56,14 @@ class SelectionCuda : public PsaPrepareCuda {
                 std::min<std::int64_t>(p.size.tokens - (j * block_rows + u) * 8, 8);
             if (tokens <= 0) continue;
             const std::int64_t row = j * block_rows + u;
-            const double* key = keys.data() + (first_row + row) * depth;
+            std::int64_t from = p.shape.row_begin(3, 0) + row;
             if (estimator == ImportanceEstimator::kStaggered)
-              key = r.k.data() +
-                    depth *
-                        std::min(8 * row + staggered_key(
-                                               kSeed, static_cast<int>(batch * p.size.heads + head),
-                                               static_cast<int>(row)),
-                                 p.size.tokens - 1);
+              from = p.shape.row_begin(1, 0) +
+                     std::min(4 * row + staggered_pair(kSeed, static_cast<int>(all_head),
+                                                       static_cast<int>(row)),
+                              (p.size.tokens - 1) / 2);
+            const double* const key =
+                keys.data() + (all_head * p.shape.total_rows() + from) * depth;
             double product = 0.0;
             for (std::int64_t d = 0; d < depth; ++d)
               product += mean[static_cast<std::size_t>(d)] * key[d];

@@ -58,14 +58,14 @@ TEST_P(Importance, StaggeredImportanceMatchesTheReference) {
     }
 }
 
-// Every key comes up with some seed, and every one as often as the others.
-TEST(StaggeredKey, EachComesUpTwiceInSixteenSeeds) {
+// Every pair comes up with some seed, and every one as often as the others.
+TEST(StaggeredPair, EachComesUpFourTimesInSixteenSeeds) {
   for (const int head : {0, 1, 39})
     for (int group = 0; group < 40; ++group) {
-      std::array<int, 8> times{};
+      std::array<int, 4> times{};
       for (std::uint64_t seed = 5; seed < 21; ++seed)
-        ++times[static_cast<std::size_t>(staggered_key(seed, head, group))];
-      for (const int count : times) EXPECT_EQ(count, 2) << "head " << head << " group " << group;
+        ++times[static_cast<std::size_t>(staggered_pair(seed, head, group))];
+      for (const int count : times) EXPECT_EQ(count, 4) << "head " << head << " group " << group;
     }
 }
 
