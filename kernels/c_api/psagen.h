@@ -36,9 +36,10 @@ typedef enum psagen_status {
 /* The fields below that name one of these are int32_t, so that their size is known everywhere. */
 enum { PSAGEN_F32 = 0, PSAGEN_F16 = 1, PSAGEN_BF16 = 2 };
 enum { PSAGEN_SELECT_QUOTA = 0, PSAGEN_SELECT_THRESHOLD = 1 };
-/* Of a block's importance. POOLED: by means of 32 queries. STAGGERED: by every eighth query, at
- * four times the work. SAMPLED: as the official code does. UNIFORM: none, levels at random, to
- * measure what choosing them is worth; with PSAGEN_SELECT_QUOTA only. */
+/* Of a block's importance. POOLED: by means of 32 queries and of eight keys. STAGGERED: by every
+ * eighth query and means of two keys of eight, which the seed chooses, at four times the work.
+ * SAMPLED: as the official code does. UNIFORM: none, levels at random, to measure what choosing
+ * them is worth; with PSAGEN_SELECT_QUOTA only. */
 enum {
   PSAGEN_ESTIMATE_POOLED = 0,
   PSAGEN_ESTIMATE_SAMPLED = 1,
