@@ -11,6 +11,7 @@
 
 #include "engine/media/video_reader.h"
 #include "tests/e2e/program/program.h"
+#include "tests/e2e/program/tiny_clip.h"
 #include "tests/support/temporary_folder.h"
 
 namespace psagen {
@@ -25,17 +26,13 @@ using ::testing::IsEmpty;
 using testing::ProgramOptions;
 using testing::ProgramResult;
 using testing::read_text;
+using testing::run_in;
 using testing::run_program;
+using testing::settings_of;
 using testing::TemporaryFolder;
 using testing::tiny_run;
 using ::testing::UnorderedElementsAre;
 using testing::write_text;
-
-ProgramResult run_in(const TemporaryFolder& folder, const std::vector<std::string>& more) {
-  ProgramOptions options;
-  options.folder = folder.path();
-  return run_program(tiny_run(more), options);
-}
 
 json ffprobe(const fs::path& path) {
   const ProgramResult result =
@@ -43,10 +40,6 @@ json ffprobe(const fs::path& path) {
                             "-show_format", "-of", "json", path.string()});
   EXPECT_EQ(result.exit_code, 0) << result.err;
   return json::parse(result.out, nullptr, false);
-}
-
-json settings_of(const fs::path& video) {
-  return json::parse(engine::probe_video(video).comment).at("settings");
 }
 
 TEST(Generate, TilesGiveTheSameVideo) {
@@ -281,135 +274,6 @@ TEST(Generate, DrawsAndPrintsASeed) {
     seeds.insert(seed);
   }
   EXPECT_EQ(seeds.size(), 2U);
-}
-
-TEST(Generate, ReportSaysWhatHappened) {
-  const TemporaryFolder folder;
-  ASSERT_EQ(run_in(folder, {"-o", "clip.mp4", "--report", "report.json"}).exit_code, 0);
-  const json report = json::parse(read_text(folder / "report.json"));
-  EXPECT_EQ(report.at("settings"), settings_of(folder / "clip.mp4"));
-  EXPECT_EQ(report.at("outputs"), json::array({"clip.mp4"}));
-  EXPECT_EQ(report.at("threads"), 1);
-  EXPECT_EQ(report.at("video_tokens"), 2 * 4 * 4);
-  EXPECT_GT(report.at("prompt_tokens"), 1);
-  std::vector<std::string> stages;
-  double seconds = 0.0;
-  for (const json& stage : report.at("stages")) {
-    stages.push_back(stage.at("stage"));
-    seconds += stage.at("seconds").get<double>();
-    EXPECT_GT(stage.at("peak_bytes"), 1 << 20);
-  }
-  EXPECT_THAT(stages, ElementsAre("load", "encode text", "denoise", "decode", "write"));
-  EXPECT_LE(seconds, 1.01 * report.at("seconds").get<double>() + 0.01);
-  ASSERT_EQ(report.at("steps").size(), 3U);
-  double sigma = 1.1;
-  for (const json& step : report.at("steps")) {
-    EXPECT_LT(step.at("sigma").get<double>(), sigma);
-    sigma = step.at("sigma");
-    EXPECT_EQ(step.at("sparse"), false);
-    EXPECT_EQ(step.at("nominal_density"), 1.0);
-    EXPECT_EQ(step.at("executed_density"), 1.0);
-  }
-}
-
-TEST(Generate, ProgressAsJson) {
-  const TemporaryFolder folder;
-  const ProgramResult result = run_in(folder, {"-o", "clip.mp4", "--progress", "json"});
-  ASSERT_EQ(result.exit_code, 0);
-  EXPECT_THAT(result.err, IsEmpty());
-  std::vector<std::string> finished_stages;
-  json last;
-  std::istringstream lines(result.out);
-  for (std::string line; std::getline(lines, line);) {
-    last = json::parse(line);
-    if (last.at("event") == "progress" && last.at("done") == last.at("total")) {
-      finished_stages.push_back(last.at("stage"));
-    }
-  }
-  EXPECT_THAT(finished_stages, ElementsAre("load", "encode text", "denoise", "decode", "write"));
-  EXPECT_EQ(last.at("event"), "finished");
-  EXPECT_EQ(last.at("outputs"), json::array({"clip.mp4"}));
-  EXPECT_EQ(last.at("seed"), 5);
-}
-
-TEST(Generate, ProgressAsLinesInAPipe) {
-  const TemporaryFolder folder;
-  const ProgramResult result = run_in(folder, {"-o", "clip.mp4", "--progress", "auto"});
-  ASSERT_EQ(result.exit_code, 0);
-  for (const char* line : {"load: 3/3", "denoise: 3/3", "decode: 5/5", "write: 1/1"}) {
-    EXPECT_THAT(result.err, HasSubstr(line));
-  }
-  EXPECT_EQ(result.err.find('\r'), std::string::npos);
-  EXPECT_EQ(result.err.find('\x1b'), std::string::npos);
-}
-
-TEST(Generate, ShowsWhereALongPromptIsCut) {
-  const TemporaryFolder folder;
-  std::string prompt = "start";
-  for (int i = 0; i < 40; ++i) prompt += " wörter";
-  write_text(folder / "prompt.txt", "\xEF\xBB\xBF" + prompt + "\n\n");
-  ProgramOptions options;
-  options.folder = folder.path();
-  const ProgramResult result =
-      run_program({"--model", testing::tiny_model().string(), "--prompt-file", "prompt.txt",
-                   "--steps", "1", "--threads", "1", "--progress", "none", "-o", "clip.mp4"},
-                  options);
-  ASSERT_EQ(result.exit_code, 0) << result.err;
-  EXPECT_THAT(result.err, HasSubstr("longer than the model's 32 tokens"));
-  EXPECT_THAT(result.err, HasSubstr(" | "));
-  EXPECT_EQ(settings_of(folder / "clip.mp4").at("prompt"), prompt);
-}
-
-TEST(Generate, SparseAttentionIsReported) {
-  const TemporaryFolder folder;
-  ASSERT_EQ(
-      run_in(folder, {"--attention", "psa", "-o", "clip.mp4", "--report", "report.json"}).exit_code,
-      0);
-  EXPECT_EQ(settings_of(folder / "clip.mp4").at("attention"), "psa");
-  const json report = json::parse(read_text(folder / "report.json"));
-  bool sparse = false;
-  for (const json& step : report.at("steps")) sparse = sparse || step.at("sparse").get<bool>();
-  EXPECT_TRUE(sparse);
-}
-
-TEST(Generate, SaysWhyAttentionIsWhatItIs) {
-  const TemporaryFolder folder;
-  const auto said = [&](const std::vector<std::string>& more) {
-    std::vector<std::string> flags = {"-o", "clip.mp4", "--overwrite", "--progress", "lines"};
-    flags.insert(flags.end(), more.begin(), more.end());
-    return run_in(folder, flags).err;
-  };
-  EXPECT_THAT(said({}), HasSubstr("attention dense (auto: 32 tokens"));
-  EXPECT_EQ(settings_of(folder / "clip.mp4").at("attention"), "dense");
-  EXPECT_THAT(said({"--attention", "dense"}), HasSubstr("attention dense, "));
-  EXPECT_THAT(said({"--attention", "psa"}),
-              HasSubstr("attention psa (32 tokens; auto is dense below 4096)"));
-}
-
-TEST(Generate, APresetFileIsRepeatedWithoutTheFile) {
-  const TemporaryFolder folder;
-  // 300 tokens, ten key blocks; the tiny model has two layers.
-  const std::string preset = R"({"key_block": 32, "selection": "quota", "estimator": "uniform",
-      "level_bounds": [0.2, 0.3, 0.3, 0.4], "warmup_steps": 1,
-      "overrides": [{"layers": [0], "steps": [1], "attention": "dense"}],
-      "reuse_across_guidance": true, "reuse_steps": 2})";
-  const std::vector<std::string> run = {"--size", "160x160", "--frames", "9", "--seed", "3"};
-  const auto frames = [&](const std::vector<std::string>& more, const std::string& name) {
-    std::vector<std::string> flags = run;
-    flags.insert(flags.end(), {"-o", name});
-    flags.insert(flags.end(), more.begin(), more.end());
-    EXPECT_EQ(run_in(folder, flags).exit_code, 0);
-    return read_video(folder / name);
-  };
-  write_text(folder / "mine.json", preset);
-  const auto made = frames({"--attention", "psa:mine.json", "--report", "r"}, "made.y4m");
-  const json steps = json::parse(read_text(folder / "r")).at("steps");
-  EXPECT_EQ(steps.at(0).at("layers").size(), 0u);
-  EXPECT_EQ(steps.at(1).at("layers").size(), 1u);
-  EXPECT_EQ(steps.at(2).at("layers").size(), 2u);
-  EXPECT_NE(frames({"--attention", "dense"}, "dense.y4m"), made);
-  fs::remove(folder / "mine.json");
-  EXPECT_EQ(frames({"--from", "made.y4m"}, "again.y4m"), made);
 }
 
 }  // namespace
