@@ -76,6 +76,15 @@ struct Means {
   }
 };
 
+// Eight rows further on the pair of keys is the opposite one, sixteen further on the same.
+constexpr bool pairs_alternate() {
+  for (int group = 0; group < 16; ++group)
+    if (staggered_query(group + 8) / 2 != 3 - staggered_query(group) / 2 ||
+        staggered_query(group + 16) != staggered_query(group))
+      return false;
+  return true;
+}
+
 // Where a thread of the block copies from and to: row `row` of the tile and those kRows further on,
 // always the same 16 bytes of them.
 template <int kDepth>
@@ -95,7 +104,7 @@ struct TileCopy {
   __device__ void start(const T* keys, int first_row, int rows, int pair, int last_row,
                         std::uint32_t tile) const {
     // As ScoredKeys::pyramid_row(): the pairs of a thread's rows are two in turn.
-    static_assert(kTileRows % 16 == 0);
+    static_assert(kTileRows % 16 == 0 && pairs_alternate());
     const int own = first_row + row;
 #pragma unroll
     for (int i = 0; i < kTileRows / kRows; ++i) {
