@@ -113,7 +113,8 @@ struct SparseAttentionArgs {
   ConstTensorView v;       // [B, L, N, D]
   Pyramid pyramid;         // of k and v
   ConstTensorView levels;  // [B, N, query blocks, key blocks] U8
-  ConstTensorView order;   // [B * N * query blocks] I32, optional: in which order to work
+  ConstTensorView order;   // [B * N * query blocks] I32, optional: in which order to work. A GPU
+                           // may sum the last rows of a long sequence in parts: another rounding
   double scale = 1.0;
   int query_block = 128;
   TensorView out;  // [B, L, N, D]; zeros for a query block without key blocks

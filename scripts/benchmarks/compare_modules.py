@@ -61,6 +61,12 @@ def medians(runs):
                     for what, by_module in whats.items()} for bench, whats in turns.items()}
 
 
+def write_json(path, runs):
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps({"medians": medians(runs), "runs": runs}, indent=1) + "\n")
+    os.replace(partial, path)
+
+
 def print_table(found, modules):
     names = [Path(module).stem for module in modules]
     print(" ".join([f"{'':44s}", f"{names[0] + ', ms':>12s}", *(f"{name:>8s}" for name in names[1:])]))
@@ -91,7 +97,7 @@ def main():
                 times, error = run_bench(args.program.absolute(), module, bench, args.limit)
                 runs.append({"turn": turn, "bench": bench, "module": module, "times": times, "error": error,
                              "seconds": time.monotonic() - begin})
-                args.out.write_text(json.dumps({"medians": medians(runs), "runs": runs}, indent=1) + "\n")
+                write_json(args.out, runs)
                 if error:
                     print(f"{Path(module).stem}, {bench}: {error}", flush=True)
     print_table(medians(runs), args.modules)

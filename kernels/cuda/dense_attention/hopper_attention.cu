@@ -40,9 +40,8 @@ void launch_of_types(CudaRuntime& runtime, const HopperParams& params, std::int6
 void hopper_attention(CudaRuntime& runtime, Workspace& workspace, const AttentionArgs& args) {
   Workspace::Scope scope(workspace);
   const FusedProblem problem = fused_problem(args);
-  const int vectors = static_cast<int>(args.q.dim(3)) / 8 + 1;  // HopperTraits::kPartVectors
-  const JobQueue queue =
-      make_job_queue(runtime, scope, problem.jobs, (problem.keys + 127) / 128, vectors);
+  const JobQueue queue = make_job_queue(runtime, scope, problem.jobs, (problem.keys + 127) / 128,
+                                        static_cast<int>(args.q.dim(3)));
   if (scope.counts_only()) return;
   const HopperParams params{.q = head_boxes(args.q, kFusedQueries),
                             .k = head_boxes(args.k, 128),

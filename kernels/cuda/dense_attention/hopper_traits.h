@@ -48,8 +48,8 @@ struct HopperTraits {
   static constexpr int kStripeBoxBytes = kStripeRows * kBoxColumns * 2;
   static constexpr int kStripeBytes = kBoxes * kStripeBoxBytes;
 
-  // What a thread keeps of its rows, by four: sums of values, maxima and sums of exponentials.
-  static constexpr int kPartVectors = kSums / 4 + 1;
+  static constexpr int kPartVectors = part_vectors(kHeadDim);
+  static_assert(kPartVectors == kSums / 4 + 1);
 };
 
 // The swizzle is a function of the address, so every tile starts at a multiple of 1,024 bytes.

@@ -6,15 +6,16 @@
 namespace psagen::kernels::cuda {
 
 JobQueue make_job_queue(CudaRuntime& runtime, Workspace::Scope& scope, int jobs, int tiles,
-                        int vectors) {
+                        int head_dim) {
   JobQueue queue = plan_jobs(jobs, runtime.multiprocessors(), tiles);
   const auto others = static_cast<std::size_t>(queue.others());
   const std::size_t counters = 1 + kFusedWarpgroups * others;
   queue.next = scope.take<int>(counters);
   queue.arrived = queue.next + 1;
   if (others > 0)
-    queue.sums = scope.take<float>(
-        others * static_cast<std::size_t>(queue.parts * kFusedWarpgroups * vectors * 4 * 128));
+    queue.sums =
+        scope.take<float>(others * static_cast<std::size_t>(queue.parts * kFusedWarpgroups *
+                                                            part_vectors(head_dim) * 4 * 128));
   if (!scope.counts_only())
     PSAGEN_CUDA(cudaMemsetAsync(queue.next, 0, counters * sizeof(int), runtime.stream()));
   return queue;

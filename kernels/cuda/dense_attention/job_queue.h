@@ -17,6 +17,10 @@ class CudaRuntime;
 
 inline constexpr int kFusedWarpgroups = 2;  // of a block of threads, that compute
 
+// What a thread of a warpgroup keeps of its share of 64 queries, in fours: sums of values, and of
+// two rows the maximum and the sum of exponentials.
+constexpr int part_vectors(int head_dim) { return head_dim / 8 + 1; }
+
 struct JobQueue {
   int whole = 0;    // the first jobs, which nobody shares
   int parts = 1;    // of each of the others
@@ -24,7 +28,7 @@ struct JobQueue {
 
   int* next = nullptr;     // the counter; zero at the start
   int* arrived = nullptr;  // [others, warpgroups]: parts that are done; zero at the start
-  // [others * parts, warpgroups, vectors, 128 threads, 4]: what a part has come to
+  // [others * parts, warpgroups, part_vectors(), 128 threads, 4]: what a part has come to
   float* sums = nullptr;
 
   constexpr int others() const { return (numbers - whole) / parts; }
@@ -64,9 +68,9 @@ constexpr AnnouncedJob announced_job(const JobQueue& queue, int number, int row,
   return {row, tiles * part / queue.parts, tiles * (part + 1) / queue.parts, piece};
 }
 
-// plan_jobs() for this GPU with its memory, for threads that keep `vectors` x 4 numbers each.
-// Queues what sets the counters to zero, unless memory is only counted.
+// plan_jobs() for this GPU, with memory from `scope`. Queues what sets the counters to zero, unless
+// memory is only counted.
 JobQueue make_job_queue(CudaRuntime& runtime, Workspace::Scope& scope, int jobs, int tiles,
-                        int vectors);
+                        int head_dim);
 
 }  // namespace psagen::kernels::cuda

@@ -141,7 +141,7 @@ TEST_P(SparseAttentionCuda, PartFilledLastBlockAtEveryLevel) {
       }
 }
 
-// The order says when a row is worked on, not what comes out.
+// The order says when a row is worked on, not what comes out (of rows too short for parts).
 TEST_P(SparseAttentionCuda, OrderChangesNoBit) {
   SparseCall call({.batch = 2, .tokens = 700, .heads = 3, .depth = 128, .key_block = 64}, dtype(),
                   8);

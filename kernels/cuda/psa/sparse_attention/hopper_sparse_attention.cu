@@ -54,7 +54,7 @@ void hopper_sparse_attention(CudaRuntime& runtime, Workspace& workspace,
   params.problem = fused_problem(without_levels(args));
   // An eighth of the keys: what a row of low density has.
   params.queue = make_job_queue(runtime, scope, params.problem.jobs, params.problem.keys / 1024,
-                                static_cast<int>(args.q.dim(3)) / 8 + 1);
+                                static_cast<int>(args.q.dim(3)));
   if (scope.counts_only()) return;
   params.q = head_boxes(args.q, kFusedQueries);
   params.out = head_boxes(args.out, 16);
