@@ -4,13 +4,13 @@
 // (../psa/sparse_attention).
 //
 // A block of threads lives as long as the kernel and takes blocks of 128 queries, its jobs. The
-// first warpgroup loads: q [128, D] into one of two buffers, k and v [128, D] tiles into rings,
-// keys one tile ahead of values. Two warpgroups of 64 queries compute: the products of a tile are
-// issued together (scores of tile t + 1, then values of tile t), and the softmax of t + 1 runs
-// beside the second. By two named barriers the warpgroups issue in turn, so that one's softmax runs
-// beside the other's products. Probabilities stay in registers. The last values of a job go with
-// the first scores of the next, so that the products do not rest between jobs; the last jobs of all
-// are done in parts (job_queue.h).
+// first warpgroup loads: q [128, D] into one of two buffers, k and v [128, D] tiles into a ring
+// (tile_ring.cuh), keys one tile ahead of values. Two warpgroups of 64 queries compute: the
+// products of a tile are issued together (scores of tile t + 1, then values of tile t), and the
+// softmax of t + 1 runs beside the second. By two named barriers the warpgroups issue in turn, so
+// that one's softmax runs beside the other's products. Probabilities stay in registers. The last
+// values of a job go with the first scores of the next, so that the products do not rest between
+// jobs; the last jobs of all are done in parts (job_queue.h).
 //
 // What Tiles has:
 //   Params         of the launch, with `problem`, `queue` and `out`
@@ -32,6 +32,7 @@
 #include "kernels/cuda/dense_attention/fused_job.cuh"
 #include "kernels/cuda/dense_attention/hopper_traits.h"
 #include "kernels/cuda/dense_attention/job_parts.cuh"
+#include "kernels/cuda/dense_attention/tile_ring.cuh"
 #include "kernels/cuda/device/hopper.cuh"
 #include "kernels/cuda/device/online_softmax.cuh"
 
@@ -43,20 +44,20 @@ __device__ inline void init_barriers(HopperShared<Traits, Tiles>& shared) {
     init_barrier(&shared.job_ring.full[i], 1);
     init_barrier(&shared.job_ring.empty[i], Tiles::kJobReaders);
     init_barrier(&shared.query_ring.full[i], 1);
-    init_barrier(&shared.query_ring.empty[i], Traits::kConsumers);
+    init_barrier(&shared.query_ring.empty[i], 4 * Traits::kConsumers);  // a lane of each warp
   }
-  for (int i = 0; i < Traits::kStages; ++i) {
-    init_barrier(&shared.key_ring.full[i], Tiles::kLoaders);
-    init_barrier(&shared.key_ring.empty[i], Traits::kConsumers);
-    init_barrier(&shared.value_ring.full[i], Tiles::kLoaders);
-    init_barrier(&shared.value_ring.empty[i], Traits::kConsumers);
+  for (int i = 0; i < Traits::kSlots; ++i) {
+    init_barrier(&shared.tile_ring.full[i], Tiles::kLoaders);
+    init_barrier(&shared.tile_ring.empty[i], Traits::kConsumers);
   }
   fence_barrier_init();
+  skip_first_values(shared.tile_ring, Tiles::kLoaders, Traits::kConsumers);
 }
 
 // Once the slot is empty, queues the copy of 128 rows from `row` on; `policy`: of L2, optional.
-template <typename Traits, typename Tile, typename Ring, int kSlots, typename... Policy>
-__device__ inline void load_tile(Tile (&tiles)[kSlots], Ring& ring, RingPlace<kSlots> place,
+template <typename Traits, typename Tile, typename Ring, int kSlots, typename Place,
+          typename... Policy>
+__device__ inline void load_tile(Tile (&tiles)[kSlots], Ring& ring, Place place,
                                  const CUtensorMap& map, int row, const FusedJob& job,
                                  Policy... policy) {
   const std::uint32_t slot = place.slot();
@@ -83,7 +84,8 @@ struct HopperConsumer {
   static constexpr int kKeys = Traits::kKeys;
   static constexpr int kTurnThreads = 128 * Traits::kConsumers;
   using Element = typename Traits::Element;
-  using Place = RingPlace<Traits::kStages>;
+  using Place = TilePlace<Traits::kSlots>;
+  static constexpr std::uint32_t kNoSlot = ~0u;
 
   struct Job {
     FusedJob block;
@@ -96,8 +98,9 @@ struct HopperConsumer {
 
   const typename Tiles::Params& params;
   HopperShared<Traits, Tiles>& shared;
-  int group, warp, lane;  // of the computing warpgroups; of the group's warps
-  RingPlace<2> turn;      // of the next job
+  int group, warp, lane;           // of the computing warpgroups; of the group's warps
+  RingPlace<2> turn;               // of the next job
+  std::uint32_t stored = kNoSlot;  // of queries: where a result is on its way to memory
   float scores[Traits::kScores];
   float sums[Traits::kSums];
   std::uint32_t probabilities[Traits::kScores / 2];
@@ -125,16 +128,16 @@ struct HopperConsumer {
   // What a tile's scores need, ahead of them.
   __device__ void prepare(const FusedJob& job, int tile, Place place) {
     tiles.await(params, job, tile);
-    wait_barrier(&shared.key_ring.full[place.slot()], place.parity());
-    tiles.arrived(shared.tiles, place.count);
+    wait_barrier(&shared.tile_ring.full[place.keys.slot()], place.keys.parity());
+    tiles.arrived(shared.notes, place.count);
   }
 
   // scores = q k'
-  __device__ void issue_scores(std::uint32_t query_slot, std::uint32_t key_slot) {
+  __device__ void issue_scores(std::uint32_t query_slot, RingSlot keys) {
     constexpr int kStepsOfBox = kBoxColumns / 16;
     const std::uint64_t q =
         rows_descriptor(shared.queries[query_slot].bytes + group * 64 * kBoxColumns * 2);
-    const std::uint64_t k = rows_descriptor(shared.keys[key_slot].bytes);
+    const std::uint64_t k = rows_descriptor(shared.tiles[keys.slot()].bytes);
     pin(scores);
     begin_products();
 #pragma unroll
@@ -147,8 +150,9 @@ struct HopperConsumer {
   }
 
   // sums += probabilities v
-  __device__ void issue_values(std::uint32_t value_slot) {
-    const std::uint64_t v = columns_descriptor<Traits::kBoxBytes>(shared.values[value_slot].bytes);
+  __device__ void issue_values(RingSlot values) {
+    const std::uint64_t v =
+        columns_descriptor<Traits::kBoxBytes>(shared.tiles[values.slot()].bytes);
     pin(sums);
     pin(probabilities);
     begin_products();
@@ -159,21 +163,21 @@ struct HopperConsumer {
   }
 
   template <int kGroups>
-  __device__ void wait_scores(std::uint32_t key_slot) {
+  __device__ void wait_scores(RingSlot keys) {
     wait_products<kGroups>();
     pin(scores);
-    release(&shared.key_ring.empty[key_slot]);
+    release(&shared.tile_ring.empty[keys.slot()]);
   }
 
-  __device__ void wait_values(std::uint32_t value_slot) {
+  __device__ void wait_values(RingSlot values) {
     wait_products<0>();
     pin(sums);
     pin(probabilities);
-    release(&shared.value_ring.empty[value_slot]);
+    release(&shared.tile_ring.empty[values.slot()]);
   }
 
   __device__ void exponentiate(int tile, Place place) {
-    tiles.exponentiate(params, shared.tiles, tile, place.count, scores, softmax, rescale);
+    tiles.exponentiate(params, shared.notes, tile, place.count, scores, softmax, rescale);
   }
 
   __device__ void pack_probabilities() {
@@ -216,8 +220,8 @@ struct HopperConsumer {
     softmax.reset();
     clear_sums();
     prepare(job.block, job.first, place);
-    issue_scores(job.query_slot, place.slot());
-    wait_scores<0>(place.slot());
+    issue_scores(job.query_slot, place.keys);
+    wait_scores<0>(place.keys);
     exponentiate(job.first, place);
     pack_probabilities();
     if (job.first + 1 < job.end) prepare(job.block, job.first + 1, place.next());
@@ -225,43 +229,44 @@ struct HopperConsumer {
 
   // Scores of the tile at `place`, then values of the one before it.
   __device__ void issue_both(std::uint32_t query_slot, Place place) {
-    const Place previous = place.previous();
+    const RingSlot values = place.values_before();
     take_turn();
-    issue_scores(query_slot, place.slot());
-    wait_barrier(&shared.value_ring.full[previous.slot()], previous.parity());
-    issue_values(previous.slot());
+    issue_scores(query_slot, place.keys);
+    wait_barrier(&shared.tile_ring.full[values.slot()], values.parity());
+    issue_values(values);
     pass_turn();
-    wait_scores<1>(place.slot());
+    wait_scores<1>(place.keys);
   }
 
   // All tiles behind the first; what is left are the last one's values.
   __device__ void go_through(const Job& job, Place& place) {
 #pragma unroll 1
     for (int tile = job.first + 1; tile < job.end; ++tile) {
-      ++place.count;
+      place = place.next();
       issue_both(job.query_slot, place);
+      give_back_queries();  // of the job before, whose result is on its way for a while
       exponentiate(tile, place);
       // Here and not above: ptxas moves the wait below up to the products unless a branch is
       // between.
       if (tile + 1 < job.end) prepare(job.block, tile + 1, place.next());
-      wait_values(place.previous().slot());
+      wait_values(place.values_before());
       pack_probabilities();
       rescale_sums();
     }
-    release(&shared.query_ring.empty[job.query_slot]);
+    give_back_queries();
   }
 
   // The last values of `job` beside the first scores of `next`.
   __device__ void go_over(const Job& job, const Job& next, Place& place) {
     prepare(next.block, next.first, place.next());
-    ++place.count;
+    place = place.next();
     issue_both(next.query_slot, place);
     finish(job.block);
     softmax.reset();
     exponentiate(next.first, place);
     if (next.first + 1 < next.end) prepare(next.block, next.first + 1, place.next());
-    wait_values(place.previous().slot());
-    store(job.block);
+    wait_values(place.values_before());
+    store(job);
     pack_probabilities();
     clear_sums();
   }
@@ -271,16 +276,16 @@ struct HopperConsumer {
     // One thread gives the values back for all; elsewhere a turn comes first, here nothing else
     // tells that the other warps have read what the tiles keep in shared memory.
     if constexpr (Tiles::kReadsShared) sync_threads(3 + group, 128);
-    wait_barrier(&shared.value_ring.full[place.slot()], place.parity());
-    issue_values(place.slot());
-    wait_values(place.slot());
-    ++place.count;
+    place = place.next();
+    const RingSlot values = place.values_before();
+    wait_barrier(&shared.tile_ring.full[values.slot()], values.parity());
+    issue_values(values);
+    wait_values(values);
     close(job);
   }
 
   // Zeros, where there are no keys.
   __device__ void answer_empty(const Job& job) {
-    release(&shared.query_ring.empty[job.query_slot]);
     softmax.reset();
     clear_sums();
     close(job);
@@ -288,10 +293,13 @@ struct HopperConsumer {
 
   __device__ void close(const Job& job) {
     if (job.piece >= 0 &&
-        !gather_parts<Traits>(params.queue, job.piece, group, 3 + group, sums, softmax))
+        !gather_parts<Traits>(params.queue, job.piece, group, 3 + group, sums, softmax)) {
+      give_back_queries();
+      stored = job.query_slot;
       return;
+    }
     finish(job.block);
-    store(job.block);
+    store(job);
   }
 
   // The rows' sums of exponentials are complete.
@@ -302,11 +310,25 @@ struct HopperConsumer {
     store_log_sum_exp(job, job.query + group * 64 + warp * 16 + lane / 4);
   }
 
-  // Each warp hands its 16 rows to the copy engine, which clips them at the last query.
-  __device__ void store(const FusedJob& job) {
-    std::byte* const stripe = shared.out[4 * group + warp].bytes;
-    if (lane == 0) wait_stores_read();
-    __syncwarp();
+  // Where the last result was, once it is read; the loading side then puts other queries there.
+  __device__ void give_back_queries() {
+    if (stored == kNoSlot) return;
+    if (lane == 0) {
+      wait_stores_read();
+      arrive(&shared.query_ring.empty[stored]);
+    }
+    stored = kNoSlot;
+  }
+
+  // Each warp writes its 16 rows over its queries and hands them to the copy engine, which clips
+  // them at the last query.
+  __device__ void store(const Job& own) {
+    const FusedJob& job = own.block;
+    give_back_queries();
+    stored = own.query_slot;
+    constexpr int kRowBytes = kBoxColumns * 2;
+    const int stripe_row = group * 64 + warp * Traits::kStripeRows;
+    std::byte* const stripe = shared.queries[own.query_slot].bytes + stripe_row * kRowBytes;
     const int matrix = lane / 8, row = lane % 8 + matrix % 2 * 8;
 #pragma unroll
     for (int step = 0; step < Traits::kHeadDim / 16; ++step) {
@@ -317,16 +339,16 @@ struct HopperConsumer {
         packed[i] = pack_pair<Element>(sums[8 * step + 2 * i] * inverse[i % 2],
                                        sums[8 * step + 2 * i + 1] * inverse[i % 2]);
       store_matrices(
-          shared_address(stripe) + step / 4 * Traits::kStripeBoxBytes + row * 128 + chunk * 16,
+          shared_address(stripe) + step / 4 * Traits::kBoxBytes + row * kRowBytes + chunk * 16,
           packed[0], packed[1], packed[2], packed[3]);
     }
     fence_shared_writes();
     __syncwarp();
     if (lane != 0) return;
-    const int first = job.query + group * 64 + warp * 16;
+    const int first = job.query + stripe_row;
 #pragma unroll
     for (int box = 0; box < Traits::kBoxes; ++box) {
-      const std::byte* const from = stripe + box * Traits::kStripeBoxBytes;
+      const std::byte* const from = stripe + box * Traits::kBoxBytes;
       if constexpr (Tiles::kSparesL2)
         store_box(params.out, from, box * kBoxColumns, first, job.head, job.batch, evict_first());
       else

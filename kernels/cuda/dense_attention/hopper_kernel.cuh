@@ -25,7 +25,7 @@ struct DenseTiles {
     const FusedProblem& problem = params.problem;
     const int tiles = (problem.keys + kKeys - 1) / kKeys;
     RingPlace<2> turn;
-    RingPlace<Traits::kStages> key_tile, value_tile;
+    TilePlace<Traits::kSlots> place;
     for (int number = static_cast<int>(blockIdx.x);; ++turn.count) {
       AnnouncedJob announced;
       int next = 0;  // asked for now, used when this job's loads are queued
@@ -40,16 +40,14 @@ struct DenseTiles {
 
       const FusedJob job(problem, announced.row);
       load_queries(shared, turn, params.q, job);
-      for (int tile = announced.first; tile < announced.end; ++tile, ++key_tile.count) {
-        load_tile<Traits>(shared.keys, shared.key_ring, key_tile, params.k, tile * kKeys, job);
+      for (int tile = announced.first; tile < announced.end; ++tile, place = place.next()) {
+        load_tile<Traits>(shared.tiles, shared.tile_ring, place.keys, params.k, tile * kKeys, job);
         if (tile == announced.first) continue;
-        load_tile<Traits>(shared.values, shared.value_ring, value_tile, params.v,
+        load_tile<Traits>(shared.tiles, shared.tile_ring, place.values_before(), params.v,
                           (tile - 1) * kKeys, job);
-        ++value_tile.count;
       }
-      load_tile<Traits>(shared.values, shared.value_ring, value_tile, params.v,
+      load_tile<Traits>(shared.tiles, shared.tile_ring, place.values_before(), params.v,
                         (announced.end - 1) * kKeys, job);
-      ++value_tile.count;
       number = next;
     }
   }

@@ -25,16 +25,16 @@ struct HopperTraits {
   // kHeadDim / 2 registers a thread.
   static constexpr int kQueries = kFusedQueries;
   static constexpr int kKeys = 128;
-  static constexpr int kStages = kHeadDim == 64 ? 4 : 2;  // of keys, and of values
+  static constexpr int kSlots = kHeadDim == 64 ? 10 : 5;  // tiles of keys and values together
   static constexpr int kScores = kKeys / 2;
   static constexpr int kSums = kHeadDim / 2;
 
   // Warpgroup 0 loads, 1 and 2 compute. The block owns what it was launched with, 384 x 168
-  // registers: claiming more than 40 and 232 leave would wait for ever.
+  // registers: claiming more than 56 and 224 leave would wait for ever.
   static constexpr int kConsumers = kFusedWarpgroups;
   static constexpr int kThreads = 128 * (1 + kConsumers);
-  static constexpr int kProducerRegisters = 40;
-  static constexpr int kConsumerRegisters = 232;
+  static constexpr int kProducerRegisters = 56;
+  static constexpr int kConsumerRegisters = 224;
   static_assert(kProducerRegisters + kConsumers * kConsumerRegisters <=
                 65536 / kThreads / 8 * 8 * (1 + kConsumers));
 
@@ -45,8 +45,6 @@ struct HopperTraits {
 
   // Rows of the result that a warp stores at a time.
   static constexpr int kStripeRows = 16;
-  static constexpr int kStripeBoxBytes = kStripeRows * kBoxColumns * 2;
-  static constexpr int kStripeBytes = kBoxes * kStripeBoxBytes;
 
   static constexpr int kPartVectors = part_vectors(kHeadDim);
   static_assert(kPartVectors == kSums / 4 + 1);
@@ -59,9 +57,6 @@ struct HopperShared {
   struct alignas(1024) Tile {
     std::byte bytes[Traits::kTileBytes];
   };
-  struct alignas(1024) Stripe {
-    std::byte bytes[Traits::kStripeBytes];
-  };
   // A buffer is full when its bytes are there, empty when those that read it are done.
   template <int kSlots>
   struct Ring {
@@ -69,16 +64,13 @@ struct HopperShared {
     std::uint64_t empty[kSlots];
   };
 
-  Tile queries[2];
-  Tile keys[Traits::kStages];
-  Tile values[Traits::kStages];
-  Stripe out[4 * Traits::kConsumers];
+  Tile queries[2];  // and where a job's are no longer needed its result, on its way to memory
+  Tile tiles[Traits::kSlots];
   Ring<2> job_ring;
   Ring<2> query_ring;
-  Ring<Traits::kStages> key_ring;
-  Ring<Traits::kStages> value_ring;
+  Ring<Traits::kSlots> tile_ring;
   AnnouncedJob jobs[2];
-  typename Tiles::Shared tiles;
+  typename Tiles::Shared notes;
 };
 
 // Of dense attention.

@@ -63,8 +63,6 @@ struct RingPlace {
 
   __device__ std::uint32_t slot() const { return count % kSlots; }
   __device__ std::uint32_t parity() const { return count / kSlots % 2; }
-  __device__ RingPlace next() const { return {count + 1}; }
-  __device__ RingPlace previous() const { return {count - 1}; }
 };
 
 // Barriers of some warps of the block, 1 to 15: sync waits until `threads` threads have come, those

@@ -33,10 +33,10 @@ struct PackedTiles {
   };
 
   // Where column weights lie may be written again when the softmax that read them is done. Before
-  // the keys of tile t are queued, the values of t - 2 are, and so those of t - 2 - kStages were
-  // given back.
-  static constexpr int kWeightSlots = 2 * Traits::kStages;
-  static_assert(kWeightSlots >= Traits::kStages + 2);
+  // tile t is packed, the keys of t - 1 and the values of t - 2 are queued; so the keys of
+  // t - 1 - kSlots / 2 were given back, which is after the softmax of the tile before those.
+  static constexpr int kWeightSlots = kRowBytes == 256 ? 4 : 8;
+  static_assert(kWeightSlots >= Traits::kSlots / 2 + 2);
 
   struct Shared {
     Piece pieces[32];  // of the tile being packed
@@ -105,7 +105,7 @@ struct PackedTiles {
   template <typename BlockShared>
   static __device__ void load_jobs(const Params& params, BlockShared& shared, int lane) {
     RingPlace<2> turn;
-    RingPlace<Traits::kStages> place;  // of keys; values come one tile later
+    TilePlace<Traits::kSlots> place;
     for (;; ++turn.count) {
       const std::uint32_t slot = turn.slot();
       wait_barrier(&shared.job_ring.full[slot], turn.parity());
@@ -122,24 +122,22 @@ struct PackedTiles {
       const int tiles = next.end - next.first;
 #pragma unroll 1
       for (int tile = -next.first; tile < tiles; ++tile) {
-        own = pack(params, shared.tiles, walk, place.count % kWeightSlots);
+        own = pack(params, shared.notes, walk, place.count % kWeightSlots);
         if (tile < 0) continue;  // another part's
-        load_piece(params.blocks, shared.keys, shared.key_ring, place, params.k, own, job);
+        load_piece(params.blocks, shared, place.keys, params.k, own, job);
         if (tile > 0)
-          load_piece(params.blocks, shared.values, shared.value_ring, place.previous(), params.v,
-                     previous, job);
+          load_piece(params.blocks, shared, place.values_before(), params.v, previous, job);
         previous = own;
-        ++place.count;
+        place = place.next();
       }
       if (tiles > 0)
-        load_piece(params.blocks, shared.values, shared.value_ring, place.previous(), params.v,
-                   previous, job);
+        load_piece(params.blocks, shared, place.values_before(), params.v, previous, job);
     }
   }
 
   // Takes blocks off the walk until a tile is full or the row at its end; writes the tile's shift
   // or weights. Returns this lane's piece.
-  static __device__ Piece pack(const Params& params, Shared& tiles, LevelWalk& walk,
+  static __device__ Piece pack(const Params& params, Shared& notes, LevelWalk& walk,
                                std::uint32_t slot) {
     const BlockLevels& blocks = params.blocks;
     const int lane = walk.lane;
@@ -155,7 +153,7 @@ struct PackedTiles {
       const std::uint32_t taken = __ballot_sync(kAllLanes, takes);
       const int block = walk.block + lane;
       if (takes)
-        tiles.pieces[count + rank] = {blocks.first_row(walk.level_index, block),
+        notes.pieces[count + rank] = {blocks.first_row(walk.level_index, block),
                                       static_cast<std::int16_t>(columns + (rank << log2_rows)),
                                       static_cast<std::uint8_t>(walk.level_index),
                                       static_cast<std::uint8_t>(blocks.block_tokens(block))};
@@ -174,24 +172,24 @@ struct PackedTiles {
         continue;
       }
       if (lane == 0)
-        tiles.pieces[count] = {blocks.absent_row, static_cast<std::int16_t>(columns),
+        notes.pieces[count] = {blocks.absent_row, static_cast<std::int16_t>(columns),
                                static_cast<std::uint8_t>(i), 0};
       ++count;
       columns += rows;
     }
     __syncwarp();
-    const Piece own = lane < count ? tiles.pieces[lane] : Piece{0, -1, 0, 0};
-    if (!alike) write_weights(params, tiles, own, lane, slot);
-    if (lane == 0) tiles.shift[slot] = alike ? static_cast<float>(level) : kColumnWeights;
+    const Piece own = lane < count ? notes.pieces[lane] : Piece{0, -1, 0, 0};
+    if (!alike) write_weights(params, notes, own, lane, slot);
+    if (lane == 0) notes.shift[slot] = alike ? static_cast<float>(level) : kColumnWeights;
     return own;
   }
 
   // Four columns a lane, which are of one piece.
-  static __device__ void write_weights(const Params& params, Shared& tiles, const Piece& own,
+  static __device__ void write_weights(const Params& params, Shared& notes, const Piece& own,
                                        int lane, std::uint32_t slot) {
     const std::uint32_t begins =
         __reduce_or_sync(kAllLanes, own.column < 0 ? 0u : 1u << (own.column / 4));
-    const Piece piece = tiles.pieces[__popc(begins & ((2u << lane) - 1)) - 1];
+    const Piece piece = notes.pieces[__popc(begins & ((2u << lane) - 1)) - 1];
     float weights[4];
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
@@ -199,15 +197,16 @@ struct PackedTiles {
       weights[i] = tokens == 0 ? minus_infinity()
                                : log2f(static_cast<float>(tokens)) * params.inverse_scale_log2;
     }
-    *reinterpret_cast<float4*>(tiles.weights[slot] + 4 * lane) =
+    *reinterpret_cast<float4*>(notes.weights[slot] + 4 * lane) =
         make_float4(weights[0], weights[1], weights[2], weights[3]);
   }
 
   // Once the slot is empty, queues the copy of this lane's piece.
-  template <typename Tile, typename Ring, int kSlots>
-  static __device__ void load_piece(const BlockLevels& blocks, Tile (&tiles)[kSlots], Ring& ring,
-                                    RingPlace<kSlots> place, const CUtensorMap (&maps)[kLevels],
-                                    const Piece& piece, const FusedJob& job) {
+  template <typename BlockShared>
+  static __device__ void load_piece(const BlockLevels& blocks, BlockShared& shared, RingSlot place,
+                                    const CUtensorMap (&maps)[kLevels], const Piece& piece,
+                                    const FusedJob& job) {
+    auto& ring = shared.tile_ring;
     const std::uint32_t slot = place.slot();
     wait_barrier(&ring.empty[slot], place.parity() ^ 1);
     // Each lane for itself: its arrival publishes what it wrote of the tile.
@@ -215,7 +214,7 @@ struct PackedTiles {
     arrive_expecting(&ring.full[slot], kRowBytes << blocks.log2_rows(piece.level_index));
 #pragma unroll
     for (int box = 0; box < Traits::kBoxes; ++box)
-      load_box(tiles[slot].bytes + box * Traits::kBoxBytes + piece.column * kBoxColumns * 2,
+      load_box(shared.tiles[slot].bytes + box * Traits::kBoxBytes + piece.column * kBoxColumns * 2,
                maps[piece.level_index], &ring.full[slot], box * kBoxColumns, piece.row, job.head,
                job.batch);
   }
