@@ -1,10 +1,10 @@
 // Sparse attention's tiles on Hopper (../../dense_attention/hopper_consumer.cuh): 128 columns of
 // the packed row of a query block, each block of keys a box of a tensor map.
 //
-// Two warps work ahead of the computing warpgroups. One takes a query block from the counter, sums
-// up its columns and announces it; the other goes over its levels, packs tiles and queues their
-// boxes, a lane a piece: up to 32 pieces of 4 rows and more. The swizzle is a function of the
-// shared address, so a piece may begin at any row of a tile.
+// Three warps work ahead of the computing warpgroups. One takes a query block from the counter,
+// sums up its columns, announces it and loads its queries; two go over its levels, pack tiles and
+// queue their boxes, one of keys and one of values, a lane a piece: up to 32 pieces of 4 rows and
+// more. The swizzle is a function of the shared address, so a piece may begin at any row of a tile.
 //
 // log2 of the tokens a column stands for is added to its score in powers of two. A tile of one
 // level has one such number, which costs nothing; else (levels meet, the last block is part-filled
@@ -32,18 +32,26 @@ struct PackedTiles {
     std::uint8_t tokens;  // of the block
   };
 
-  // Where column weights lie may be written again when the softmax that read them is done. Before
-  // tile t is packed, the keys of t - 1 and the values of t - 2 are queued; so the keys of
-  // t - 1 - kSlots / 2 were given back, which is after the softmax of the tile before those.
+  struct PackedTile {
+    Piece own;    // this lane's
+    float shift;  // of its scores, or kColumnWeights
+  };
+
+  // Warps of the first warpgroup.
+  enum Role { kKeys, kValues, kJobs };
+
+  // Notes on tile t are written when the slot of its keys is empty: of five slots, when the values
+  // of t - 4 were given back, of ten, the keys of t - 5. The softmax of t - 4, or t - 6, is over
+  // then.
   static constexpr int kWeightSlots = kRowBytes == 256 ? 4 : 8;
   static_assert(kWeightSlots >= Traits::kSlots / 2 + 2);
 
   struct Shared {
-    Piece pieces[32];  // of the tile being packed
+    Piece pieces[2][32];  // of the tile being packed, for keys and for values
     float shift[kWeightSlots];
     alignas(16) float weights[kWeightSlots][kColumns];
   };
-  static constexpr int kJobReaders = 4 * Traits::kConsumers + 1;
+  static constexpr int kJobReaders = 4 * Traits::kConsumers + 2;
   static constexpr int kLoaders = 32;
   static constexpr bool kMayBeEmpty = true;
   // Keys, values and pyramid of a head are 31 MB at 32,760 tokens, more than half of L2.
@@ -72,8 +80,9 @@ struct PackedTiles {
   template <typename BlockShared>
   static __device__ void produce(const Params& params, BlockShared& shared) {
     const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
-    if (warp == 0) load_jobs(params, shared, lane);
-    if (warp == 1) announce_jobs(params, shared, lane);
+    if (warp == kKeys) load_jobs<kKeys>(params, shared, lane);
+    if (warp == kValues) load_jobs<kValues>(params, shared, lane);
+    if (warp == kJobs) announce_jobs(params, shared, lane);
   }
 
   // A job is taken when the one before was read, no earlier: the last jobs then go to whoever is
@@ -94,7 +103,9 @@ struct PackedTiles {
       if (lane == 0) {
         shared.jobs[slot] = job;
         arrive(&shared.job_ring.full[slot]);
+        if (job.row >= 0) load_queries(shared, turn, params.q, FusedJob(params.problem, job.row));
       }
+      __syncwarp();
       if (job.row < 0) return;
       wait_barrier(&shared.job_ring.empty[slot], turn.parity());
       if (lane == 0) number = static_cast<int>(gridDim.x) + atomicAdd(params.queue.next, 1);
@@ -102,7 +113,9 @@ struct PackedTiles {
     }
   }
 
-  template <typename BlockShared>
+  // By one warp for keys, by another for values. Each packs the tiles for itself: to hand them over
+  // would cost as much, and one warp for both was too slow for the computing side.
+  template <Role kRole, typename BlockShared>
   static __device__ void load_jobs(const Params& params, BlockShared& shared, int lane) {
     RingPlace<2> turn;
     TilePlace<Traits::kSlots> place;
@@ -114,32 +127,26 @@ struct PackedTiles {
       if (lane == 0) arrive(&shared.job_ring.empty[slot]);
       if (next.row < 0) return;
       const FusedJob job(params.problem, next.row);
-      if (lane == 0) load_queries(shared, turn, params.q, job);
-      __syncwarp();
-
       LevelWalk walk(params.blocks, next.row, lane);
-      Piece own, previous;
       const int tiles = next.end - next.first;
 #pragma unroll 1
       for (int tile = -next.first; tile < tiles; ++tile) {
-        own = pack(params, shared.notes, walk, place.count % kWeightSlots);
+        const PackedTile packed = pack(params.blocks, shared.notes.pieces[kRole], walk);
         if (tile < 0) continue;  // another part's
-        load_piece(params.blocks, shared, place.keys, params.k, own, job);
-        if (tile > 0)
-          load_piece(params.blocks, shared, place.values_before(), params.v, previous, job);
-        previous = own;
+        const RingSlot own = kRole == kKeys ? place.keys : place.values();
+        wait_barrier(&shared.tile_ring.empty[own.slot()], own.parity() ^ 1);
+        if constexpr (kRole == kKeys)
+          write_notes(params, shared.notes, packed, lane, place.count % kWeightSlots);
+        load_piece(params.blocks, shared, own.slot(), kRole == kKeys ? params.k : params.v,
+                   packed.own, job);
         place = place.next();
       }
-      if (tiles > 0)
-        load_piece(params.blocks, shared, place.values_before(), params.v, previous, job);
     }
   }
 
-  // Takes blocks off the walk until a tile is full or the row at its end; writes the tile's shift
-  // or weights. Returns this lane's piece.
-  static __device__ Piece pack(const Params& params, Shared& notes, LevelWalk& walk,
-                               std::uint32_t slot) {
-    const BlockLevels& blocks = params.blocks;
+  // Takes blocks off the walk until a tile is full or the row at its end.
+  static __device__ PackedTile pack(const BlockLevels& blocks, Piece (&pieces)[32],
+                                    LevelWalk& walk) {
     const int lane = walk.lane;
     const std::uint32_t lanes_below = (1u << lane) - 1;
     int columns = 0, count = 0, level = -1;
@@ -153,10 +160,10 @@ struct PackedTiles {
       const std::uint32_t taken = __ballot_sync(kAllLanes, takes);
       const int block = walk.block + lane;
       if (takes)
-        notes.pieces[count + rank] = {blocks.first_row(walk.level_index, block),
-                                      static_cast<std::int16_t>(columns + (rank << log2_rows)),
-                                      static_cast<std::uint8_t>(walk.level_index),
-                                      static_cast<std::uint8_t>(blocks.block_tokens(block))};
+        pieces[count + rank] = {blocks.first_row(walk.level_index, block),
+                                static_cast<std::int16_t>(columns + (rank << log2_rows)),
+                                static_cast<std::uint8_t>(walk.level_index),
+                                static_cast<std::uint8_t>(blocks.block_tokens(block))};
       alike = alike && (level < 0 || level == walk.level_index) &&
               blocks.is_whole(walk.block + 31 - __clz(static_cast<int>(taken)));
       level = walk.level_index;
@@ -172,16 +179,21 @@ struct PackedTiles {
         continue;
       }
       if (lane == 0)
-        notes.pieces[count] = {blocks.absent_row, static_cast<std::int16_t>(columns),
-                               static_cast<std::uint8_t>(i), 0};
+        pieces[count] = {blocks.absent_row, static_cast<std::int16_t>(columns),
+                         static_cast<std::uint8_t>(i), 0};
       ++count;
       columns += rows;
     }
     __syncwarp();
-    const Piece own = lane < count ? notes.pieces[lane] : Piece{0, -1, 0, 0};
-    if (!alike) write_weights(params, notes, own, lane, slot);
-    if (lane == 0) notes.shift[slot] = alike ? static_cast<float>(level) : kColumnWeights;
-    return own;
+    return {lane < count ? pieces[lane] : Piece{0, -1, 0, 0},
+            alike ? static_cast<float>(level) : kColumnWeights};
+  }
+
+  // What the computing side is told of a tile: its shift, or the weights of its columns.
+  static __device__ void write_notes(const Params& params, Shared& notes, const PackedTile& packed,
+                                     int lane, std::uint32_t slot) {
+    if (packed.shift == kColumnWeights) write_weights(params, notes, packed.own, lane, slot);
+    if (lane == 0) notes.shift[slot] = packed.shift;
   }
 
   // Four columns a lane, which are of one piece.
@@ -189,7 +201,7 @@ struct PackedTiles {
                                        int lane, std::uint32_t slot) {
     const std::uint32_t begins =
         __reduce_or_sync(kAllLanes, own.column < 0 ? 0u : 1u << (own.column / 4));
-    const Piece piece = notes.pieces[__popc(begins & ((2u << lane) - 1)) - 1];
+    const Piece piece = notes.pieces[kKeys][__popc(begins & ((2u << lane) - 1)) - 1];
     float weights[4];
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
@@ -201,22 +213,19 @@ struct PackedTiles {
         make_float4(weights[0], weights[1], weights[2], weights[3]);
   }
 
-  // Once the slot is empty, queues the copy of this lane's piece.
+  // Queues the copy of this lane's piece.
   template <typename BlockShared>
-  static __device__ void load_piece(const BlockLevels& blocks, BlockShared& shared, RingSlot place,
-                                    const CUtensorMap (&maps)[kLevels], const Piece& piece,
-                                    const FusedJob& job) {
-    auto& ring = shared.tile_ring;
-    const std::uint32_t slot = place.slot();
-    wait_barrier(&ring.empty[slot], place.parity() ^ 1);
-    // Each lane for itself: its arrival publishes what it wrote of the tile.
-    if (piece.column < 0) return arrive(&ring.full[slot]);
-    arrive_expecting(&ring.full[slot], kRowBytes << blocks.log2_rows(piece.level_index));
+  static __device__ void load_piece(const BlockLevels& blocks, BlockShared& shared,
+                                    std::uint32_t slot, const CUtensorMap (&maps)[kLevels],
+                                    const Piece& piece, const FusedJob& job) {
+    std::uint64_t* const full = &shared.tile_ring.full[slot];
+    // Each lane for itself: its arrival publishes what it wrote of the notes.
+    if (piece.column < 0) return arrive(full);
+    arrive_expecting(full, kRowBytes << blocks.log2_rows(piece.level_index));
 #pragma unroll
     for (int box = 0; box < Traits::kBoxes; ++box)
       load_box(shared.tiles[slot].bytes + box * Traits::kBoxBytes + piece.column * kBoxColumns * 2,
-               maps[piece.level_index], &ring.full[slot], box * kBoxColumns, piece.row, job.head,
-               job.batch);
+               maps[piece.level_index], full, box * kBoxColumns, piece.row, job.head, job.batch);
   }
 };
 
