@@ -3,8 +3,9 @@
 //
 // Three warps work ahead of the computing warpgroups. One takes a query block from the counter,
 // sums up its columns, announces it and loads its queries; two go over its levels, pack tiles and
-// queue their boxes, one of keys and one of values, a lane a piece: up to 32 pieces of 4 rows and
-// more. The swizzle is a function of the shared address, so a piece may begin at any row of a tile.
+// queue their boxes, one of keys and one of values, each lane those of its blocks, of 4 rows
+// and more. The swizzle is a function of the shared address, so a piece may begin at any row of a
+// tile.
 //
 // log2 of the tokens a column stands for is added to its score in powers of two. A tile of one
 // level has one such number, which costs nothing; else (levels meet, the last block is part-filled
@@ -24,17 +25,23 @@ struct PackedTiles {
   static constexpr int kColumns = Traits::kKeys;
   static constexpr int kRowBytes = Traits::kTileBytes / kColumns;
 
-  // A key block's part of a tile.
-  struct Piece {
-    int row;              // of k and v, or of the pyramid
-    std::int16_t column;  // -1: no piece
-    std::uint8_t level_index;
-    std::uint8_t tokens;  // of the block
-  };
+  // How a tile's columns came about: level after level, then those that are not there.
+  struct TileColumns {
+    int count = 0;
+    int first_level = kLevels, last_level = kLevels;  // by index
+    int ends[kLevels - 1] = {};                       // of levels 1, 2 and 4
+    int tail = kColumns;                              // where the last, part-filled block begins
 
-  struct PackedTile {
-    Piece own;    // this lane's
-    float shift;  // of its scores, or kColumnWeights
+    // One number for all scores will do.
+    __device__ bool alike() const {
+      return count == kColumns && first_level == last_level && tail == kColumns;
+    }
+    __device__ int level_index(int column) const {
+      int index = 0;
+#pragma unroll
+      for (int i = 0; i < kLevels - 1; ++i) index += column >= ends[i];
+      return index;
+    }
   };
 
   // Warps of the first warpgroup.
@@ -47,7 +54,6 @@ struct PackedTiles {
   static_assert(kWeightSlots >= Traits::kSlots / 2 + 2);
 
   struct Shared {
-    Piece pieces[2][32];  // of the tile being packed, for keys and for values
     float shift[kWeightSlots];
     alignas(16) float weights[kWeightSlots][kColumns];
   };
@@ -113,8 +119,8 @@ struct PackedTiles {
     }
   }
 
-  // By one warp for keys, by another for values. Each packs the tiles for itself: to hand them over
-  // would cost as much, and one warp for both was too slow for the computing side.
+  // By one warp for keys, by another for values. Each goes over the levels for itself: to hand
+  // tiles over would cost as much, and one warp for both was too slow for the computing side.
   template <Role kRole, typename BlockShared>
   static __device__ void load_jobs(const Params& params, BlockShared& shared, int lane) {
     RingPlace<2> turn;
@@ -128,104 +134,98 @@ struct PackedTiles {
       if (next.row < 0) return;
       const FusedJob job(params.problem, next.row);
       LevelWalk walk(params.blocks, next.row, lane);
-      const int tiles = next.end - next.first;
+      for (int tile = 0; tile < next.first; ++tile)  // another part's
+        pack(params.blocks, walk, [](int, int, int) {});
 #pragma unroll 1
-      for (int tile = -next.first; tile < tiles; ++tile) {
-        const PackedTile packed = pack(params.blocks, shared.notes.pieces[kRole], walk);
-        if (tile < 0) continue;  // another part's
+      for (int tile = next.first; tile < next.end; ++tile, place = place.next()) {
         const RingSlot own = kRole == kKeys ? place.keys : place.values();
+        std::uint64_t* const full = &shared.tile_ring.full[own.slot()];
+        std::byte* const bytes = shared.tiles[own.slot()].bytes;
         wait_barrier(&shared.tile_ring.empty[own.slot()], own.parity() ^ 1);
+        const auto load = [&](int level_index, int row, int column) {
+          const auto& maps = kRole == kKeys ? params.k : params.v;
+#pragma unroll
+          for (int box = 0; box < Traits::kBoxes; ++box)
+            load_box(bytes + box * Traits::kBoxBytes + column * kBoxColumns * 2, maps[level_index],
+                     full, box * kBoxColumns, row, job.head, job.batch);
+        };
+        const TileColumns columns = pack(params.blocks, walk, load);
+        if (lane == 0) load_absent(params.blocks, columns.count, load);
         if constexpr (kRole == kKeys)
-          write_notes(params, shared.notes, packed, lane, place.count % kWeightSlots);
-        load_piece(params.blocks, shared, own.slot(), kRole == kKeys ? params.k : params.v,
-                   packed.own, job);
-        place = place.next();
+          write_notes(params, shared.notes, columns, lane, place.count % kWeightSlots);
+        // Each lane for itself: its arrival publishes what it wrote of the notes.
+        if (lane == 0)
+          arrive_expecting(full, Traits::kTileBytes);
+        else
+          arrive(full);
       }
     }
   }
 
-  // Takes blocks off the walk until a tile is full or the row at its end.
-  static __device__ PackedTile pack(const BlockLevels& blocks, Piece (&pieces)[32],
-                                    LevelWalk& walk) {
+  // Takes blocks off the walk until a tile is full or the row at its end; load(level index, row,
+  // column) by the lane that has the block.
+  template <typename Load>
+  static __device__ TileColumns pack(const BlockLevels& blocks, LevelWalk& walk, const Load& load) {
     const int lane = walk.lane;
     const std::uint32_t lanes_below = (1u << lane) - 1;
-    int columns = 0, count = 0, level = -1;
-    bool alike = true;
-    __syncwarp();  // the pieces of the tile before are read
-    while (columns < kColumns && walk.find()) {
-      const int log2_rows = blocks.log2_rows(walk.level_index);
+    TileColumns tile;
+    while (tile.count < kColumns && walk.find()) {
+      const int level_index = walk.level_index, log2_rows = blocks.log2_rows(level_index);
       const int rank = __popc(walk.pending & lanes_below);
       const bool takes =
-          (walk.pending >> lane & 1) != 0 && rank < (kColumns - columns) >> log2_rows;
+          (walk.pending >> lane & 1) != 0 && rank < (kColumns - tile.count) >> log2_rows;
       const std::uint32_t taken = __ballot_sync(kAllLanes, takes);
-      const int block = walk.block + lane;
       if (takes)
-        pieces[count + rank] = {blocks.first_row(walk.level_index, block),
-                                static_cast<std::int16_t>(columns + (rank << log2_rows)),
-                                static_cast<std::uint8_t>(walk.level_index),
-                                static_cast<std::uint8_t>(blocks.block_tokens(block))};
-      alike = alike && (level < 0 || level == walk.level_index) &&
-              blocks.is_whole(walk.block + 31 - __clz(static_cast<int>(taken)));
-      level = walk.level_index;
+        load(level_index, blocks.first_row(level_index, walk.block + lane),
+             tile.count + (rank << log2_rows));
+      __syncwarp();
       walk.pending &= ~taken;
-      count += __popc(taken);
-      columns += __popc(taken) << log2_rows;
+      tile.count += __popc(taken) << log2_rows;
+      if (!blocks.is_whole(walk.block + 31 - __clz(static_cast<int>(taken))))
+        tile.tail = tile.count - (1 << log2_rows);
+      tile.first_level = min(tile.first_level, level_index);
+      tile.last_level = level_index;
+#pragma unroll
+      for (int i = 0; i < kLevels - 1; ++i)
+        if (level_index <= i) tile.ends[i] = tile.count;
     }
-    alike = alike && columns == kColumns;
-    for (int i = 0; columns < kColumns;) {
+    return tile;
+  }
+
+  // Columns from `column` on, which are zeros.
+  template <typename Load>
+  static __device__ void load_absent(const BlockLevels& blocks, int column, const Load& load) {
+    for (int i = 0; column < kColumns;) {
       const int rows = 1 << blocks.log2_rows(i);
-      if (kColumns - columns < rows) {
+      if (kColumns - column < rows) {
         ++i;
         continue;
       }
-      if (lane == 0)
-        pieces[count] = {blocks.absent_row, static_cast<std::int16_t>(columns),
-                         static_cast<std::uint8_t>(i), 0};
-      ++count;
-      columns += rows;
+      load(i, blocks.absent_row, column);
+      column += rows;
     }
-    __syncwarp();
-    return {lane < count ? pieces[lane] : Piece{0, -1, 0, 0},
-            alike ? static_cast<float>(level) : kColumnWeights};
   }
 
-  // What the computing side is told of a tile: its shift, or the weights of its columns.
-  static __device__ void write_notes(const Params& params, Shared& notes, const PackedTile& packed,
+  // What the computing side is told of a tile: its shift, or the weights of its columns, four a
+  // lane.
+  static __device__ void write_notes(const Params& params, Shared& notes, const TileColumns& tile,
                                      int lane, std::uint32_t slot) {
-    if (packed.shift == kColumnWeights) write_weights(params, notes, packed.own, lane, slot);
-    if (lane == 0) notes.shift[slot] = packed.shift;
-  }
-
-  // Four columns a lane, which are of one piece.
-  static __device__ void write_weights(const Params& params, Shared& notes, const Piece& own,
-                                       int lane, std::uint32_t slot) {
-    const std::uint32_t begins =
-        __reduce_or_sync(kAllLanes, own.column < 0 ? 0u : 1u << (own.column / 4));
-    const Piece piece = notes.pieces[kKeys][__popc(begins & ((2u << lane) - 1)) - 1];
+    const bool alike = tile.alike();
+    if (lane == 0) notes.shift[slot] = alike ? static_cast<float>(tile.last_level) : kColumnWeights;
+    if (alike) return;
     float weights[4];
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      const int tokens = row_tokens(piece.tokens, piece.level_index, 4 * lane - piece.column + i);
+      const int column = 4 * lane + i, level_index = tile.level_index(column);
+      const int tokens = column >= tile.count ? 0
+                         : column < tile.tail ? 1 << level_index
+                                              : row_tokens(params.blocks.tail_tokens, level_index,
+                                                           column - tile.tail);
       weights[i] = tokens == 0 ? minus_infinity()
                                : log2f(static_cast<float>(tokens)) * params.inverse_scale_log2;
     }
     *reinterpret_cast<float4*>(notes.weights[slot] + 4 * lane) =
         make_float4(weights[0], weights[1], weights[2], weights[3]);
-  }
-
-  // Queues the copy of this lane's piece.
-  template <typename BlockShared>
-  static __device__ void load_piece(const BlockLevels& blocks, BlockShared& shared,
-                                    std::uint32_t slot, const CUtensorMap (&maps)[kLevels],
-                                    const Piece& piece, const FusedJob& job) {
-    std::uint64_t* const full = &shared.tile_ring.full[slot];
-    // Each lane for itself: its arrival publishes what it wrote of the notes.
-    if (piece.column < 0) return arrive(full);
-    arrive_expecting(full, kRowBytes << blocks.log2_rows(piece.level_index));
-#pragma unroll
-    for (int box = 0; box < Traits::kBoxes; ++box)
-      load_box(shared.tiles[slot].bytes + box * Traits::kBoxBytes + piece.column * kBoxColumns * 2,
-               maps[piece.level_index], full, box * kBoxColumns, piece.row, job.head, job.batch);
   }
 };
 
