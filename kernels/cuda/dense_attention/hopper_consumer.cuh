@@ -21,6 +21,7 @@
 //   kSparesL2      whether queries and results are to leave L2 to keys and values
 //   kReadsShared   whether exponentiate() reads what produce() wrote to shared memory
 //   produce()      by the first warpgroup, all of its warps: announces jobs and loads tiles
+//   before_first() by the computing warps before they begin
 // and on the computing side, as a member of the warpgroup's:
 //   await(), arrived()  before and after the wait for a tile's keys
 //   exponentiate() scores -> powers of two, at most 1
@@ -388,6 +389,7 @@ __global__ void __launch_bounds__(Traits::kThreads, 1)
     Tiles::produce(params, shared);
   } else {
     claim_registers<Traits::kConsumerRegisters>();
+    Tiles::before_first(params);
     HopperConsumer<Traits, Tiles> consumer(params, shared);
     consumer.run();
   }

@@ -54,6 +54,8 @@ struct DenseTiles {
     }
   }
 
+  static __device__ void before_first(const Params&) {}
+
   __device__ void await(const Params& params, const FusedJob& job, int tile) {
     const FusedProblem& problem = params.problem;
     if constexpr (kKeyWeights)

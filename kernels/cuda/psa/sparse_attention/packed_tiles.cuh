@@ -4,7 +4,8 @@
 // Two warps work ahead of the computing warpgroups. One takes a query block from the counter, sums
 // up its columns and announces it; the other goes over its levels, packs tiles and queues their
 // boxes, a lane a piece: up to 32 pieces of 4 rows and more. The swizzle is a function of the
-// shared address, so a piece may begin at any row of a tile.
+// shared address, so a piece may begin at any row of a tile. The other two make pyramid rows that
+// are still missing (pool_ahead.cuh).
 //
 // log2 of the tokens a column stands for is added to its score in powers of two. A tile of one
 // level has one such number, which costs nothing; else (levels meet, the last block is part-filled
@@ -15,6 +16,7 @@
 #include "kernels/cuda/dense_attention/hopper_consumer.cuh"
 #include "kernels/cuda/psa/sparse_attention/hopper_sparse_params.h"
 #include "kernels/cuda/psa/sparse_attention/level_walk.cuh"
+#include "kernels/cuda/psa/sparse_attention/pool_ahead.cuh"
 
 namespace psagen::kernels::cuda {
 
@@ -74,6 +76,20 @@ struct PackedTiles {
     const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
     if (warp == 0) load_jobs(params, shared, lane);
     if (warp == 1) announce_jobs(params, shared, lane);
+    if (warp >= 2 && params.pending.chunks > 0)
+      pool(params.pending, params.pending.all_chunks(), lane);
+  }
+
+  // By the computing warps, which have nothing to do until the first head's rows are there: two
+  // warps of each multiprocessor would take 25 us for them.
+  static __device__ void before_first(const Params& params) {
+    if (params.pending.chunks > 0)
+      pool(params.pending, params.pending.chunks, static_cast<int>(threadIdx.x) % 32);
+  }
+
+  static __device__ void pool(const PendingRows& pending, int end, int lane) {
+    pool_ahead<typename Traits::ScoreElement, typename Traits::Element, Traits::kHeadDim>(
+        pending, end, lane);
   }
 
   // A job is taken when the one before was read, no earlier: the last jobs then go to whoever is
@@ -90,6 +106,9 @@ struct PackedTiles {
         const int row = blocks.order == nullptr ? place : __ldg(blocks.order + place);
         const int tiles = (count_columns(blocks, row, lane) + kColumns - 1) / kColumns;
         job = announced_job(params.queue, number, row, tiles);
+        // Here, a job ahead of the copies that read them.
+        if (params.pending.chunks > 0)
+          await_rows(params.pending, row / params.problem.query_blocks);
       }
       if (lane == 0) {
         shared.jobs[slot] = job;
@@ -113,6 +132,7 @@ struct PackedTiles {
       __syncwarp();
       if (lane == 0) arrive(&shared.job_ring.empty[slot]);
       if (next.row < 0) return;
+      if (params.pending.chunks > 0) fence_global_copies();
       const FusedJob job(params.problem, next.row);
       if (lane == 0) load_queries(shared, turn, params.q, job);
       __syncwarp();
