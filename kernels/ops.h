@@ -214,6 +214,9 @@ class Ops {
   PyramidFormat pyramid_format(DType keys) const;
   // Whether rms_norm_rope of rows of this type, in blocks of `query_block`, can pool them as well.
   bool pools_in_norm(DType rows, std::int64_t heads, std::int64_t head_dim, int query_block) const;
+  // Whether sparse_attention makes rows of the pyramid while it attends
+  // (SparseAttentionArgs::pending), so that build_pyramid need not make them all.
+  bool pools_in_attention() const { return do_pools_in_attention(); }
   void build_pyramid(const BuildPyramidArgs& args);
   void select_blocks(const SelectBlocksArgs& args);
   void sparse_attention(const SparseAttentionArgs& args);
@@ -239,6 +242,7 @@ class Ops {
   virtual void do_count_nonfinite(ConstTensorView x, TensorView counter) = 0;
   virtual PyramidFormat do_pyramid_format(DType keys) const = 0;
   virtual bool do_pools_in_norm(DType, std::int64_t, std::int64_t, int) const { return false; }
+  virtual bool do_pools_in_attention() const { return false; }
   virtual void do_build_pyramid(const BuildPyramidArgs& args) = 0;
   virtual void do_select_blocks(const SelectBlocksArgs& args) = 0;
   virtual void do_sparse_attention(const SparseAttentionArgs& args) = 0;

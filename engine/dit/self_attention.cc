@@ -27,8 +27,7 @@ void SelfAttention::norm(kernels::Ops& ops, Side side, ConstTensorView rows, std
   const std::int64_t end = begin + rows.dim(1);
   const TensorView out = (is_key ? a.k : a.q).slice(1, begin, end);
   kernels::NormPool means;
-  const ConstTensorView v = a.v.slice(1, begin, end).split_last(num_heads_, head_dim_);
-  if (pool) means = is_key ? a.pyramid->key_pool(begin, v) : a.pyramid->query_pool(begin, scale());
+  if (pool) means = is_key ? a.pyramid->key_pool(begin) : a.pyramid->query_pool(begin, scale());
   (is_key ? norm_k_ : norm_q_)
       .with_rope(ops, rows, a.rope.cos.view().slice(0, begin, end),
                  a.rope.sin.view().slice(0, begin, end), out.split_last(num_heads_, head_dim_),

@@ -158,7 +158,7 @@ class AttentionLayer {
   void norm(bool pool) {
     for (const bool is_key : {false, true}) {
       kernels::NormPool pooled;
-      if (pool) pooled = is_key ? sparse_->key_pool(0, v_) : sparse_->query_pool(0, scale_);
+      if (pool) pooled = is_key ? sparse_->key_pool(0) : sparse_->query_pool(0, scale_);
       ops_.rms_norm_rope({.x = is_key ? projected_k_ : projected_q_,
                           .gamma = gamma_,
                           .rope_cos = cosine_,

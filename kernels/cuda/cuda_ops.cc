@@ -91,7 +91,7 @@ bool CudaOps::do_pools_in_norm(DType rows, std::int64_t heads, std::int64_t head
 
 void CudaOps::do_build_pyramid(const BuildPyramidArgs& args) {
   if (context().workspace().counts_only()) return;
-  cuda::pool_pyramid(runtime_.stream(), args, cuda::PyramidPart::kBoth);
+  cuda::pool_pyramid(runtime_, args);
 }
 
 void CudaOps::do_select_blocks(const SelectBlocksArgs& args) {

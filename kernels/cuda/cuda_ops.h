@@ -43,6 +43,7 @@ class CudaOps final : public Ops {
   PyramidFormat do_pyramid_format(DType keys) const override;
   bool do_pools_in_norm(DType rows, std::int64_t heads, std::int64_t head_dim,
                         int query_block) const override;
+  bool do_pools_in_attention() const override { return true; }
   void do_build_pyramid(const BuildPyramidArgs& args) override;
   void do_select_blocks(const SelectBlocksArgs& args) override;
   void do_sparse_attention(const SparseAttentionArgs& args) override;

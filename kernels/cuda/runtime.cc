@@ -116,11 +116,9 @@ CudaRuntime::CudaRuntime(const ContextOptions& options)
     : options_(options), properties_(properties_of(options.device.index)) {
   PSAGEN_CUDA(cudaSetDevice(options.device.index));
   PSAGEN_CUDA(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
-  PSAGEN_CUDA(cudaStreamCreateWithFlags(&side_stream_, cudaStreamNonBlocking));
   PSAGEN_CUDA(cudaStreamCreateWithFlags(&copy_stream_, cudaStreamNonBlocking));
   PSAGEN_CUDA(cublasLtCreate(&cublas_));
   PSAGEN_CUDA(cudaEventCreateWithFlags(&order_, cudaEventDisableTiming));
-  PSAGEN_CUDA(cudaEventCreateWithFlags(&side_order_, cudaEventDisableTiming));
   for (auto* events : {&tickets_, &prefetches_})
     for (cudaEvent_t& event : *events)
       PSAGEN_CUDA(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
@@ -141,10 +139,8 @@ CudaRuntime::~CudaRuntime() {
   for (auto* events : {&tickets_, &prefetches_})
     for (cudaEvent_t event : *events) cudaEventDestroy(event);
   cudaEventDestroy(order_);
-  cudaEventDestroy(side_order_);
   cublasLtDestroy(cublas_);
   cudaStreamDestroy(copy_stream_);
-  cudaStreamDestroy(side_stream_);
   cudaStreamDestroy(stream_);
 }
 
@@ -165,17 +161,6 @@ DeviceInfo CudaRuntime::info() const {
 
 std::unique_ptr<Ops> CudaRuntime::make_ops(Context& context) {
   return std::make_unique<CudaOps>(context, *this);
-}
-
-CudaRuntime::Beside::Beside(CudaRuntime& runtime) : runtime_(runtime) {
-  PSAGEN_CUDA(cudaEventRecord(runtime.side_order_, runtime.stream_));
-  PSAGEN_CUDA(cudaStreamWaitEvent(runtime.side_stream_, runtime.side_order_));
-}
-
-// What fails here fails again, and is told, at the next wait.
-CudaRuntime::Beside::~Beside() {
-  cudaEventRecord(runtime_.side_order_, runtime_.side_stream_);
-  cudaStreamWaitEvent(runtime_.stream_, runtime_.side_order_);
 }
 
 std::unique_ptr<ZoneClock> CudaRuntime::make_zone_clock() { return make_event_clock(stream_); }

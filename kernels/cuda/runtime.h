@@ -40,20 +40,6 @@ class CudaRuntime final : public DeviceRuntime {
 
   cudaStream_t stream() const { return stream_; }
 
-  // Work beside the stream's: begins when everything queued so far is done, and is done for what
-  // the stream is given after this object's end. One at a time.
-  class Beside {
-   public:
-    explicit Beside(CudaRuntime& runtime);
-    ~Beside();
-    Beside(const Beside&) = delete;
-    Beside& operator=(const Beside&) = delete;
-    cudaStream_t stream() const { return runtime_.side_stream_; }
-
-   private:
-    CudaRuntime& runtime_;
-  };
-
   cublasLtHandle_t cublas() const { return cublas_; }
   const std::shared_ptr<TuningStore>& tuning_store() const { return options_.tuning_store; }
   std::string name() const { return properties_.name; }
@@ -82,15 +68,13 @@ class CudaRuntime final : public DeviceRuntime {
   ContextOptions options_;
   cudaDeviceProp properties_{};
   cudaStream_t stream_ = nullptr;       // the runtime's own, or a caller's for a while
-  cudaStream_t side_stream_ = nullptr;  // Beside
   cudaStream_t copy_stream_ = nullptr;  // uploads and downloads beside the computation
   cublasLtHandle_t cublas_ = nullptr;
   std::unique_ptr<RangeMarker> ranges_;
   std::unique_ptr<Allocator> allocator_;
   std::unique_ptr<Allocator> pinned_;
   Staging staging_;
-  cudaEvent_t order_ = nullptr;       // between the stream and the copies'
-  cudaEvent_t side_order_ = nullptr;  // and Beside's
+  cudaEvent_t order_ = nullptr;  // between the stream and the copies'
   std::array<cudaEvent_t, kTickets> tickets_{};
   std::uint64_t next_ticket_ = 0;
   std::array<cudaEvent_t, kTickets> prefetches_{};  // on the copy stream, as tickets_ on the other

@@ -111,12 +111,6 @@ void check_norm_pool(const Ops& ops, const RmsNormRopeArgs& args) {
                 {y[0], y[2], pool.shape.total_rows(), y[3]});
     check_dense(op, "pooled keys' weights", pool.log2_weight, DType::kF32,
                 {pool.shape.total_rows()});
-    PSAGEN_CHECK(static_cast<bool>(pool.v) == static_cast<bool>(pool.values), ErrorCode::kInternal,
-                 op, ": only one of v and the pooled values is given");
-    if (pool.v) {
-      PsaChecks(op, args.y).heads("v", pool.v, pool.v.dtype());
-      check_dense(op, "pooled values", pool.values, pool.v.dtype(), pool.keys.shape());
-    }
   }
   const int queries_of_row = kernels::queries_of_row(pool.estimator);
   std::int64_t query_block = kPooledQueries;
@@ -132,15 +126,13 @@ void check_norm_pool(const Ops& ops, const RmsNormRopeArgs& args) {
                dtype_name(args.y.dtype()), " are not pooled beside the norm");
 }
 
-void check_build_pyramid(const Ops& ops, const BuildPyramidArgs& args) {
+void Ops::build_pyramid(const BuildPyramidArgs& args) {
   const PsaChecks check("build_pyramid", args.v);
   check.heads("v", args.v, args.pyramid.values.dtype());
   check.heads("k", args.k, args.k.dtype());
-  check.pyramid(args.pyramid, args.k.dtype(), ops.pyramid_format(args.k.dtype()));
-}
-
-void Ops::build_pyramid(const BuildPyramidArgs& args) {
-  check_build_pyramid(*this, args);
+  check.pyramid(args.pyramid, args.k.dtype(), pyramid_format(args.k.dtype()));
+  PSAGEN_CHECK(args.part == PyramidPart::kAll || pools_in_attention(), ErrorCode::kUnsupported,
+               "build_pyramid: a part of the pyramid, but this device makes no rows in attention");
   const Profiler::Scope zone(context_.profiler(), Zone::kPyramidPool);
   do_build_pyramid(args);
 }
@@ -166,7 +158,6 @@ void Ops::select_blocks(const SelectBlocksArgs& args) {
     PSAGEN_CHECK(span.end <= args.q.dim(1), ErrorCode::kInvalidArgument,
                  "psa: protected_tokens end at ", span.end, "; the sequence has ", args.q.dim(1),
                  " tokens");
-  if (args.build != nullptr) check_build_pyramid(*this, *args.build);
   if (args.pooled_queries) {
     Shape means = check.rows(query_block, query_block / queries_of_row(args.params.estimator));
     means = {means[0], means[1], means[2], means[3], args.q.dim(3)};
@@ -188,6 +179,13 @@ void Ops::sparse_attention(const SparseAttentionArgs& args) {
   check.heads("v", args.v, args.pyramid.values.dtype());
   check.heads("out", args.out, args.v.dtype());
   check.pyramid(args.pyramid, args.k.dtype(), pyramid_format(args.k.dtype()));
+  PSAGEN_CHECK(
+      args.pending == PyramidPart::kNone || pools_in_attention(), ErrorCode::kUnsupported,
+      "sparse_attention: rows of the pyramid are pending, but this device makes none here");
+  PSAGEN_CHECK(args.pending == PyramidPart::kNone || args.pending == PyramidPart::kValues ||
+                   args.pending == PyramidPart::kAll,
+               ErrorCode::kInternal,
+               "sparse_attention: keys alone are pending, wanted values or all");
   PSAGEN_CHECK(args.query_block > 0 && args.query_block <= 256, ErrorCode::kInternal,
                "sparse_attention: query blocks of ", args.query_block, " tokens");
   check.dense("levels", args.levels, DType::kU8,

@@ -57,11 +57,24 @@ struct Pyramid {
   TensorView level_caps;  // [B, N, key blocks] U8
 };
 
+// Rows of a pyramid that are made together. With any of the keys go the weights of all rows, and
+// the caps.
+enum class PyramidPart { kNone, kCoarsestKeys, kKeys, kValues, kAll };
+
+// What has to be there when blocks are chosen. Estimators that read no row of it still have the
+// weights and caps made so.
+constexpr PyramidPart scored_part(ImportanceEstimator estimator) {
+  return estimator == ImportanceEstimator::kStaggered ? PyramidPart::kKeys
+                                                      : PyramidPart::kCoarsestKeys;
+}
+
 struct BuildPyramidArgs {
   ConstTensorView k;                                 // [B, L, N, D], last dimension unit-stride
   ConstTensorView v;                                 // [B, L, N, D]
   std::array<double, 3> similarity_thresholds = {};  // of levels 2, 4, 8; with level_caps only
-  Pyramid pyramid;                                   // out
+  // Less than all only where Ops::pools_in_attention(): rows of other parts stay as they are.
+  PyramidPart part = PyramidPart::kAll;
+  Pyramid pyramid;  // out
 };
 
 // What the norm of queries and keys makes of its rows besides, while it has them in registers
@@ -75,11 +88,8 @@ struct NormPool {
   // not.
   PyramidShape shape;
   TensorView keys;
+  bool coarsest_only = false;  // of the keys, as PyramidPart::kCoarsestKeys
   TensorView log2_weight;
-  // With keys, optional: the values of the same tokens, [B, L, N, D], and the pyramid's values.
-  // They are no part of the norm, but its reads leave memory time to spare.
-  ConstTensorView v;
-  TensorView values;
   // Of queries: SelectBlocksArgs::pooled_queries, of one of the estimators that have query rows.
   TensorView queries;
   ImportanceEstimator estimator = ImportanceEstimator::kPooledLogSumExp;
@@ -96,9 +106,6 @@ struct SelectBlocksArgs {
   // type of q: [B, N, query blocks, query_block / queries_of_row(), D]. Optional: made here of q
   // where not given.
   ConstTensorView pooled_queries = {};
-  // Optional: the pyramid is still to be built. It is when this op is done; a GPU pools the values,
-  // which selection does not read, while it selects.
-  const BuildPyramidArgs* build = nullptr;
   TensorView importance;  // [B, N, query blocks, key blocks] float32, optional: rows sum to 1
   TensorView levels;      // out: [B, N, query blocks, key blocks] U8 in {0, 1, 2, 4, 8}
   TensorView order;       // out: [B * N * query blocks] I32, optional: the rows of `levels`, head
@@ -108,10 +115,13 @@ struct SelectBlocksArgs {
 };
 
 struct SparseAttentionArgs {
-  ConstTensorView q;       // [B, L, N, D]
-  ConstTensorView k;       // [B, L, N, D]; level 1, where the pyramid does not store it
-  ConstTensorView v;       // [B, L, N, D]
-  Pyramid pyramid;         // of k and v
+  ConstTensorView q;  // [B, L, N, D]
+  ConstTensorView k;  // [B, L, N, D]; level 1, where the pyramid does not store it
+  ConstTensorView v;  // [B, L, N, D]
+  Pyramid pyramid;    // of k and v
+  // kValues or kAll, only where Ops::pools_in_attention(): rows of the pyramid that are still to be
+  // made. They are here, as build_pyramid makes them; weights and caps are there already.
+  PyramidPart pending = PyramidPart::kNone;
   ConstTensorView levels;  // [B, N, query blocks, key blocks] U8
   ConstTensorView order;   // [B * N * query blocks] I32, optional: in which order to work. A GPU
                            // may sum the last rows of a long sequence in parts: another rounding

@@ -50,8 +50,8 @@ PyramidSparseAttention::PyramidSparseAttention(Ops& ops, std::int64_t batch,
   buffers_ = std::make_unique<Buffers>(ops, heads, scored, ops.context().compute_dtype(), params,
                                        num_slots);
   // Caps need the keys once more; they are made with the pyramid.
-  pools_in_norm_ =
-      !params.similarity_cap && ops.pools_in_norm(scored, num_heads, head_dim, params.query_block);
+  pools_in_norm_ = !params.similarity_cap && ops.pools_in_attention() &&
+                   ops.pools_in_norm(scored, num_heads, head_dim, params.query_block);
   if (pools_in_norm_ && has_query_rows(params.estimator))
     buffers_->queries = Tensor(ops.context().allocator(), scored,
                                {batch, num_heads, buffers_->slots[0].levels.view().dim(2),
@@ -81,15 +81,14 @@ NormPool PyramidSparseAttention::query_pool(std::int64_t first_token, double sca
   return pool;
 }
 
-NormPool PyramidSparseAttention::key_pool(std::int64_t first_token, ConstTensorView v) const {
+NormPool PyramidSparseAttention::key_pool(std::int64_t first_token) const {
   NormPool pool;
   pool.first_token = first_token;
   pool.shape = buffers_->pyramid.shape;
   pool.num_tokens = pool.shape.num_tokens;
   pool.keys = buffers_->pyramid.keys;
+  pool.coarsest_only = scored_part(params_.estimator) == PyramidPart::kCoarsestKeys;
   pool.log2_weight = buffers_->pyramid.log2_weight;
-  pool.v = v;
-  pool.values = buffers_->pyramid.values;
   return pool;
 }
 
@@ -102,8 +101,7 @@ TensorView PyramidSparseAttention::order_of(Slot& slot, const PsaSelection& sele
 
 // Q against the coarsest keys -> importance of each pair of blocks -> level of each pair
 void PyramidSparseAttention::select(Ops& ops, ConstTensorView q, ConstTensorView k, double scale,
-                                    const PsaSelection& selection, const BuildPyramidArgs* build,
-                                    Slot& slot, TensorView nominal) {
+                                    const PsaSelection& selection, Slot& slot, TensorView nominal) {
   PsaParams params = params_;
   params.seed = selection.seed;
   params.head_bounds = selection.head_bounds;
@@ -113,7 +111,6 @@ void PyramidSparseAttention::select(Ops& ops, ConstTensorView q, ConstTensorView
                      .scale = scale,
                      .params = params,
                      .pooled_queries = selection.pooled ? buffers_->queries.view() : TensorView{},
-                     .build = build,
                      .importance = {},
                      .levels = slot.levels,
                      .order = order_of(slot, selection),
@@ -133,14 +130,19 @@ void PyramidSparseAttention::forward(Ops& ops, ConstTensorView q, ConstTensorVie
   Slot& slot = b.slots[b.last_slot];
   PSAGEN_CHECK(!selection.reuse || slot.is_chosen, ErrorCode::kInternal, "psa: slot ",
                selection.slot, " holds no levels to reuse");
-  // K, V -> means of 1, 2, 4 and 8 tokens, unless they came with the norm
-  const BuildPyramidArgs pyramid = {
-      .k = k, .v = v, .similarity_thresholds = params_.similarity_thresholds, .pyramid = b.pyramid};
-  if (!selection.pooled && selection.reuse) ops.build_pyramid(pyramid);
+  // K, V -> means of 1, 2, 4 and 8 tokens: all of them, or what selection reads, unless that came
+  // with the norm, and the rest in attention.
+  const bool in_attention = ops.pools_in_attention();
+  const PyramidPart scored = scored_part(params_.estimator);
+  if (!selection.pooled)
+    ops.build_pyramid({.k = k,
+                       .v = v,
+                       .similarity_thresholds = params_.similarity_thresholds,
+                       .part = in_attention ? scored : PyramidPart::kAll,
+                       .pyramid = b.pyramid});
+  const PyramidPart rest = scored == PyramidPart::kKeys ? PyramidPart::kValues : PyramidPart::kAll;
   const TensorView kept = slot.nominal_density ? slot.nominal_density.view() : TensorView();
-  if (!selection.reuse)
-    select(ops, q, k, scale, selection, selection.pooled ? nullptr : &pyramid, slot,
-           kept ? kept : density.nominal);
+  if (!selection.reuse) select(ops, q, k, scale, selection, slot, kept ? kept : density.nominal);
   if (kept && density.nominal && !ops.context().workspace().counts_only())
     ops.copy(kept, density.nominal);
   // each query block attends to its key blocks, each at its level
@@ -148,6 +150,7 @@ void PyramidSparseAttention::forward(Ops& ops, ConstTensorView q, ConstTensorVie
                         .k = k,
                         .v = v,
                         .pyramid = b.pyramid,
+                        .pending = in_attention ? rest : PyramidPart::kNone,
                         .levels = slot.levels,
                         .order = order_of(slot, selection),
                         .scale = scale,

@@ -24,7 +24,7 @@ struct PsaSelection {
   std::span<const LevelBounds> head_bounds = {};  // PsaParams::head_bounds
   std::int64_t slot = 0;  // of the kept levels: where the call leaves its own, or finds them
   bool reuse = false;     // attend with the levels that the slot holds; nothing is chosen
-  bool pooled = false;  // q, k and v came through query_pool(), with the same scale, and key_pool()
+  bool pooled = false;    // q and k came through query_pool(), with the same scale, and key_pool()
 };
 
 // The buffers of one shape (pyramid, block levels), allocated once per job and reused by every
@@ -43,12 +43,12 @@ class PyramidSparseAttention {
                          const PsaParams& params);
   ~PyramidSparseAttention();
 
-  // Where the back end can pool queries and keys while it norms them, and values with the keys:
+  // Where the back end can pool queries and keys while it norms them, and the rest in attention:
   // what to give to RmsNormRopeArgs::pool for tokens [first_token, ...), every token once before
-  // forward() is called with `pooled`. v: [B, l, N, D] of those tokens.
+  // forward() is called with `pooled`.
   bool pools_in_norm() const { return pools_in_norm_; }
   NormPool query_pool(std::int64_t first_token, double scale) const;
-  NormPool key_pool(std::int64_t first_token, ConstTensorView v) const;
+  NormPool key_pool(std::int64_t first_token) const;
 
   // q, k, v, out: [B, L, N, D], last dimension unit-stride; lse [B, N, L] optional.
   void forward(Ops& ops, ConstTensorView q, ConstTensorView k, ConstTensorView v, double scale,
@@ -64,8 +64,7 @@ class PyramidSparseAttention {
   struct Slot;
   TensorView order_of(Slot& slot, const PsaSelection& selection) const;
   void select(Ops& ops, ConstTensorView q, ConstTensorView k, double scale,
-              const PsaSelection& selection, const BuildPyramidArgs* build, Slot& slot,
-              TensorView nominal);
+              const PsaSelection& selection, Slot& slot, TensorView nominal);
 
   PsaParams params_;
   bool pools_in_norm_ = false;

@@ -10,7 +10,6 @@ PyramidFormat CpuOps::do_pyramid_format(DType) const {
 void CpuOps::do_build_pyramid(const BuildPyramidArgs& args) { cpu::pool_pyramid(context(), args); }
 
 void CpuOps::do_select_blocks(const SelectBlocksArgs& args) {
-  if (args.build != nullptr) cpu::pool_pyramid(context(), *args.build);
   cpu::select_by_importance(context(), args);
 }
 

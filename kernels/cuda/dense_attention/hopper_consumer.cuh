@@ -17,10 +17,12 @@
 //   Shared         what its two sides tell each other beside the tiles
 //   kJobReaders    how many arrivals say that a job was read
 //   kLoaders       how many threads say that they queued their part of a tile
+//   kProducerRegisters, kConsumerRegisters  of a thread that loads, and that computes
 //   kMayBeEmpty    whether a job may have no tile
 //   kSparesL2      whether queries and results are to leave L2 to keys and values
 //   kReadsShared   whether exponentiate() reads what produce() wrote to shared memory
 //   produce()      by the first warpgroup, all of its warps: announces jobs and loads tiles
+//   before_first() by the computing warps before they begin
 // and on the computing side, as a member of the warpgroup's:
 //   await(), arrived()  before and after the wait for a tile's keys
 //   exponentiate() scores -> powers of two, at most 1
@@ -406,10 +408,13 @@ __global__ void __launch_bounds__(Traits::kThreads, 1)
   if (threadIdx.x == 0) init_barriers(shared);
   __syncthreads();
   if (threadIdx.x < 128) {
-    release_registers<Traits::kProducerRegisters>();
+    static_assert(Tiles::kProducerRegisters + Traits::kConsumers * Tiles::kConsumerRegisters <=
+                  Traits::kRegisters);
+    release_registers<Tiles::kProducerRegisters>();
     Tiles::produce(params, shared);
   } else {
-    claim_registers<Traits::kConsumerRegisters>();
+    claim_registers<Tiles::kConsumerRegisters>();
+    Tiles::before_first(params);
     HopperConsumer<Traits, Tiles> consumer(params, shared);
     consumer.run();
   }

@@ -12,6 +12,8 @@ struct DenseTiles {
   static constexpr int kKeys = Traits::kKeys;
   static constexpr int kJobReaders = 4 * Traits::kConsumers;  // a lane of each computing warp
   static constexpr int kLoaders = 1;
+  static constexpr int kProducerRegisters = 56;
+  static constexpr int kConsumerRegisters = 224;
   static constexpr bool kMayBeEmpty = false;
   static constexpr bool kSparesL2 = false;
   static constexpr bool kReadsShared = false;
@@ -51,6 +53,8 @@ struct DenseTiles {
       number = next;
     }
   }
+
+  static __device__ void before_first(const Params&) {}
 
   __device__ void await(const Params& params, const FusedJob& job, int tile) {
     const FusedProblem& problem = params.problem;

@@ -29,14 +29,12 @@ struct HopperTraits {
   static constexpr int kScores = kKeys / 2;
   static constexpr int kSums = kHeadDim / 2;
 
-  // Warpgroup 0 loads, 1 and 2 compute. The block owns what it was launched with, 384 x 168
-  // registers: claiming more than 56 and 224 leave would wait for ever.
+  // Warpgroup 0 loads, 1 and 2 compute.
   static constexpr int kConsumers = kFusedWarpgroups;
   static constexpr int kThreads = 128 * (1 + kConsumers);
-  static constexpr int kProducerRegisters = 56;
-  static constexpr int kConsumerRegisters = 224;
-  static_assert(kProducerRegisters + kConsumers * kConsumerRegisters <=
-                65536 / kThreads / 8 * 8 * (1 + kConsumers));
+  // The block of threads owns what it was launched with, 384 x 168 registers. `Tiles` says how many
+  // of them a loading and a computing thread get; claiming more than there are would wait for ever.
+  static constexpr int kRegisters = 65536 / kThreads / 8 * 8 * (1 + kConsumers);
 
   static constexpr int kBoxes = kHeadDim / kBoxColumns;
   static constexpr int kBoxBytes = kKeys * kBoxColumns * 2;

@@ -6,12 +6,14 @@
 namespace psagen::kernels::cuda {
 
 JobQueue make_job_queue(CudaRuntime& runtime, Workspace::Scope& scope, int jobs, int tiles,
-                        int head_dim) {
+                        int head_dim, int besides) {
   JobQueue queue = plan_jobs(jobs, runtime.multiprocessors(), tiles);
   const auto others = static_cast<std::size_t>(queue.others());
-  const std::size_t counters = 1 + kFusedWarpgroups * others;
+  const std::size_t own = 1 + kFusedWarpgroups * others;
+  const std::size_t counters = own + static_cast<std::size_t>(besides);
   queue.next = scope.take<int>(counters);
   queue.arrived = queue.next + 1;
+  queue.besides = queue.next + own;
   if (others > 0)
     queue.sums =
         scope.take<float>(others * static_cast<std::size_t>(queue.parts * kFusedWarpgroups *

@@ -30,6 +30,7 @@ struct JobQueue {
   int* arrived = nullptr;  // [others, warpgroups]: parts that are done; zero at the start
   // [others * parts, warpgroups, part_vectors(), 128 threads, 4]: what a part has come to
   float* sums = nullptr;
+  int* besides = nullptr;  // counters of the caller's; zero at the start
 
   constexpr int others() const { return (numbers - whole) / parts; }
   constexpr int job(int number) const {
@@ -68,9 +69,9 @@ constexpr AnnouncedJob announced_job(const JobQueue& queue, int number, int row,
   return {row, tiles * part / queue.parts, tiles * (part + 1) / queue.parts, piece};
 }
 
-// plan_jobs() for this GPU, with memory from `scope`. Queues what sets the counters to zero, unless
-// memory is only counted.
+// plan_jobs() for this GPU, with memory from `scope`, also for `besides` counters more. Queues what
+// sets the counters to zero, unless memory is only counted.
 JobQueue make_job_queue(CudaRuntime& runtime, Workspace::Scope& scope, int jobs, int tiles,
-                        int head_dim);
+                        int head_dim, int besides = 0);
 
 }  // namespace psagen::kernels::cuda

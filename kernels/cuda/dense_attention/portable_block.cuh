@@ -18,6 +18,7 @@
 
 #include "kernels/cuda/dense_attention/fused_job.cuh"
 #include "kernels/cuda/device/async_copy.cuh"
+#include "kernels/cuda/device/keep.cuh"
 #include "kernels/cuda/device/mma.cuh"
 #include "kernels/cuda/device/online_softmax.cuh"
 
@@ -56,16 +57,6 @@ struct HeadStrides {
 template <typename Value>
 __device__ inline Value* head_of(Value* data, const HeadStrides& strides, const FusedJob& job) {
   return data + job.batch * strides.batch + job.head * strides.head;
-}
-
-// Keeps a value that every tile uses in one register: what the compiler derives from it once for
-// all tiles would not fit.
-template <typename Value>
-__device__ inline void keep(Value& value) {
-  if constexpr (sizeof(Value) == 8)
-    asm volatile("" : "+l"(value));
-  else
-    asm volatile("" : "+r"(value));
 }
 
 // A thread's part in copying rows of a head: every kRowsOfPass-th row, 16 bytes of it.

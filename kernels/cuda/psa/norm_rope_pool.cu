@@ -1,16 +1,13 @@
-// rms_norm_rope (../rope.cu) that also pools its rows while they are in registers: keys to levels
-// 2, 4 and 8 of the pyramid, queries to means of 32 or every eighth of them (NormPool in
-// kernels/psa/psa_args.h). With the keys go the values of the same tokens, which fill the time in
-// which others wait for sums.
+// rms_norm_rope (../rope.cu) that also pools its rows while they are in registers: keys to level 8
+// of the pyramid, or to 2 and 4 as well, queries to means of 32 or every eighth of them (NormPool
+// in kernels/psa/psa_args.h).
 //
 // A block of threads goes over eight keys or 32 queries, four at a time; a thread has the same few
 // chunks of four columns of each, so that pooling needs no exchange, and one barrier serves the row
 // sums of four tokens. Sums are those of pyramid_pool.cu and pooled_queries.cu, bit for bit: of
-// rounded rows, pair by pair and one query after the other. Bytes beside the norm's: 7/8 of y
-// (keys), v and 7/8 of it (values) or 1/32 of y (queries).
+// rounded rows, pair by pair and one query after the other. Bytes beside the norm's: 1/8 or 7/8 of
+// y (keys), or 1/32 of it (queries).
 #include "kernels/cuda/psa/norm_rope_pool.h"
-
-#include <type_traits>
 
 #include "kernels/cuda/cuda_check.h"
 #include "kernels/cuda/device/numeric.cuh"
@@ -43,8 +40,7 @@ struct NormRopePoolParams {
   std::int64_t begin[3];
   std::int64_t pyramid_rows;
   float* log2_weight;  // [pyramid rows]
-  HeadRows v;          // of the same tokens
-  void* values;        // as keys; null: not wanted
+  bool coarsest_only;  // level 8
   // Of queries.
   void* means;  // [B, N, mean rows, D]
   std::int64_t mean_rows;
@@ -152,7 +148,7 @@ __device__ inline bool has_chunk(const NormRopePoolParams& p, int chunk) {
          p.width;
 }
 
-// Means of two and of four of the rows; their sum is added to `eight`.
+// Means of two and of four of the rows, unless level 8 is enough; their sum is added to `eight`.
 template <typename T>
 __device__ inline void pool_keys(const NormRopePoolParams& p, int batch, int first,
                                  const Rows& rows, float (&eight)[kChunks][kColumns]) {
@@ -168,12 +164,13 @@ __device__ inline void pool_keys(const NormRopePoolParams& p, int batch, int fir
     for (int u = 0; u < 2; ++u) {
 #pragma unroll
       for (int i = 0; i < kColumns; ++i) pairs[u][i] = rows[2 * u][c][i] + rows[2 * u + 1][c][i];
-      write_mean(pairs[u], tokens_of_row(u, 2, present),
-                 to + (p.begin[0] + token / 2 + u) * p.depth);
+      if (!p.coarsest_only)
+        write_mean(pairs[u], tokens_of_row(u, 2, present),
+                   to + (p.begin[0] + token / 2 + u) * p.depth);
     }
 #pragma unroll
     for (int i = 0; i < kColumns; ++i) four[i] = pairs[0][i] + pairs[1][i];
-    write_mean(four, present, to + (p.begin[1] + token / 4) * p.depth);
+    if (!p.coarsest_only) write_mean(four, present, to + (p.begin[1] + token / 4) * p.depth);
 #pragma unroll
     for (int i = 0; i < kColumns; ++i) eight[c][i] += four[i];
   }
@@ -224,36 +221,14 @@ __device__ inline void write_weights(const NormRopePoolParams& p, std::int64_t t
           log2_weight_of(tokens_of_row(u, level, present));
 }
 
-// Eight columns a thread and turn.
-template <typename V>
-__device__ inline void pool_values(const NormRopePoolParams& p, int batch, int first, int present) {
-  for (int column = static_cast<int>(threadIdx.x) * kHeadChunk; column < p.width;
-       column += static_cast<int>(blockDim.x) * kHeadChunk) {
-    const int head = column / p.depth, within = column % p.depth;
-    Group<V> tokens;
-    tokens.load(static_cast<const V*>(p.v.data) + p.v.offset(batch, first, head) + within,
-                p.v.token_stride, present);
-    V* const rows = static_cast<V*>(p.values) +
-                    (static_cast<std::int64_t>(batch) * p.heads + head) * p.pyramid_rows * p.depth +
-                    within;
-    write_group_means(tokens, rows, p.begin, p.first_token + first, p.depth, present);
-  }
-}
-
-// V: of the values; void: not keys.
-template <typename T, typename V>
+template <typename T, bool kKeys>
 __global__ void __launch_bounds__(kMaxThreads, 4)
     norm_rope_pool_kernel(const NormRopePoolParams p) {
-  constexpr bool kKeys = !std::is_void_v<V>;
   constexpr int kRows = kKeys ? kGroup : kPooledQueries;  // of a block of threads
   __shared__ __align__(16) float scratch[2][kMaxWarps][kTokens];
   const int batch = static_cast<int>(blockIdx.y);
-  // With values, every other block of threads has those of the keys beside it.
-  const bool has_values = kKeys && p.values != nullptr;
-  const int block_first = static_cast<int>(has_values ? blockIdx.x / 2 : blockIdx.x) * kRows;
+  const int block_first = static_cast<int>(blockIdx.x) * kRows;
   const int present = min(max(p.rows - block_first, 0), kRows);
-  if constexpr (kKeys)
-    if (has_values && blockIdx.x % 2 == 1) return pool_values<V>(p, batch, block_first, present);
   float sums[kChunks][kColumns] = {}, gamma[kChunks][kColumns] = {};
 #pragma unroll
   for (int c = 0; c < kChunks; ++c)
@@ -316,22 +291,20 @@ __global__ void __launch_bounds__(kMaxThreads, 4)
   }
 }
 
-template <typename T, typename V>
+template <typename T, bool kKeys>
 void launch(CudaRuntime& runtime, const NormRopePoolParams& p, std::int64_t batches) {
   const int threads = (p.width + 32 * kChunks * kColumns - 1) / (32 * kChunks * kColumns) * 32;
-  const int rows = p.keys != nullptr ? kGroup : kPooledQueries;
-  const int blocks = (p.padded_rows + rows - 1) / rows;
-  const dim3 grid(static_cast<unsigned>(p.values != nullptr ? 2 * blocks : blocks),
+  const int rows = kKeys ? kGroup : kPooledQueries;
+  const dim3 grid(static_cast<unsigned>((p.padded_rows + rows - 1) / rows),
                   static_cast<unsigned>(batches));
-  norm_rope_pool_kernel<T, V><<<grid, threads, 0, runtime.stream()>>>(p);
+  norm_rope_pool_kernel<T, kKeys><<<grid, threads, 0, runtime.stream()>>>(p);
   PSAGEN_CUDA(cudaGetLastError());
 }
 
 template <typename T>
-void launch(CudaRuntime& runtime, const NormRopePoolParams& p, std::int64_t batches, DType values) {
-  if (p.keys == nullptr) return launch<T, void>(runtime, p, batches);
-  if (values == DType::kBF16) return launch<T, __nv_bfloat16>(runtime, p, batches);
-  launch<T, __half>(runtime, p, batches);
+void launch_of_type(CudaRuntime& runtime, const NormRopePoolParams& p, std::int64_t batches) {
+  if (p.keys != nullptr) return launch<T, true>(runtime, p, batches);
+  launch<T, false>(runtime, p, batches);
 }
 
 }  // namespace
@@ -377,8 +350,7 @@ void norm_rope_pool(CudaRuntime& runtime, const RmsNormRopeArgs& args) {
     p.pyramid_rows = pool.shape.total_rows();
     for (int i = 0; i < 3; ++i) p.begin[i] = pool.shape.row_begin(i + 1, 0);
     block = pool.shape.key_block;
-    if (pool.v) p.v = head_rows("rms_norm_rope", "v", pool.v);
-    if (pool.v) p.values = pool.values.bytes();
+    p.coarsest_only = pool.coarsest_only;
   } else {
     p.means = pool.queries.bytes();
     p.mean_rows = pool.queries.dim(2) * pool.queries.dim(3);
@@ -389,11 +361,10 @@ void norm_rope_pool(CudaRuntime& runtime, const RmsNormRopeArgs& args) {
   const bool last = pool.first_token + args.x.dim(1) == pool.num_tokens;
   const std::int64_t padded = (pool.num_tokens + block - 1) / block * block;
   p.padded_rows = last ? as_int(padded - pool.first_token) : p.rows;
-  const DType values = pool.v ? pool.v.dtype() : args.y.dtype();
   if (args.y.dtype() == DType::kBF16)
-    launch<__nv_bfloat16>(runtime, p, args.x.dim(0), values);
+    launch_of_type<__nv_bfloat16>(runtime, p, args.x.dim(0));
   else
-    launch<__half>(runtime, p, args.x.dim(0), values);
+    launch_of_type<__half>(runtime, p, args.x.dim(0));
 }
 
 }  // namespace psagen::kernels::cuda

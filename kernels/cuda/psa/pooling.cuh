@@ -1,6 +1,7 @@
 // Means of neighbouring tokens, as every kernel that makes them sums and rounds them.
 #pragma once
 
+#include "kernels/cuda/device/keep.cuh"
 #include "kernels/cuda/device/numeric.cuh"
 #include "kernels/cuda/psa/head_rows.h"
 
@@ -19,82 +20,100 @@ __device__ inline float log2_weight_of(int count) {
   return count == 0 ? __int_as_float(0xff800000) : log2f(static_cast<float>(count));
 }
 
-// The mean of `count` tokens, zeros where there are none. One product for whole groups, where it is
-// exact, and for part-filled ones, where the CPU's quotient may differ by a unit in the last place
-// of float32. (A branch between product and quotient, as the CPU has it, came out of ptxas 13.0 for
-// sm_90 with part-filled groups wrong.)
-template <typename T, int N>
+// What a mean of up to eight tokens multiplies its sum by: exact for whole groups; for part-filled
+// ones the CPU's quotient may differ by a unit in the last place of float32. (A branch between
+// product and quotient, as the CPU has it, came out of ptxas 13.0 for sm_90 with part-filled groups
+// wrong.) A table: a division by arithmetic takes registers that the warps which pool in attention
+// do not have.
+__constant__ const float kShares[kGroup + 1] = {0.0f,     1.0f,     1.0f / 2, 1.0f / 3, 1.0f / 4,
+                                                1.0f / 5, 1.0f / 6, 1.0f / 7, 1.0f / 8};
+
+// How rows are written: to be read soon, or by others than the kernels that run now.
+enum class RowStores { kKept, kOnce };
+
+// The mean of `count` tokens, up to eight; zeros where there are none.
+template <RowStores kStores = RowStores::kKept, typename T, int N>
 __device__ inline void write_mean(const float (&sum)[N], int count, T* to) {
-  const float share = count == 0 ? 0.0f : 1.0f / static_cast<float>(count);
-  float row[N];
+  const float share = kShares[count];
+  Pack<T, N> row;
 #pragma unroll
-  for (int i = 0; i < N; ++i) row[i] = sum[i] * share;
-  store_floats<N>(row, to);
+  for (int i = 0; i < N; ++i) row.values[i] = narrow<T>(sum[i] * share);
+  if constexpr (kStores == RowStores::kOnce) {
+    static_assert(sizeof(row) == sizeof(uint2));
+    __stcs(reinterpret_cast<uint2*>(to), *reinterpret_cast<const uint2*>(&row));
+  } else {
+    store_pack(row, to);
+  }
 }
 
-// Eight elements of eight tokens, zeros past the last one, as they are stored: all loads are in
-// flight before the first is needed.
-template <typename T>
+// The same N elements of eight tokens, zeros past the last one, as they are stored: all loads are
+// in flight before the first is needed.
+template <typename T, int N>
 struct Group {
-  Pack<T, kHeadChunk> rows[kGroup];
+  Pack<T, N> rows[kGroup];
 
   __device__ void load(const T* first, std::int64_t stride, int present) {
 #pragma unroll
     for (int t = 0; t < kGroup; ++t) {
       rows[t] = {};
-      if (t < present) rows[t] = *reinterpret_cast<const Pack<T, kHeadChunk>*>(first + t * stride);
+      if (t < present) rows[t] = *reinterpret_cast<const Pack<T, N>*>(first + t * stride);
+    }
+  }
+  // The same of rows that this kernel's other readers do not wait for.
+  __device__ void load_once(const T* first, std::int64_t stride, int present) {
+    static_assert(sizeof(Pack<T, N>) == sizeof(uint2));
+#pragma unroll
+    for (int t = 0; t < kGroup; ++t, first += stride) {
+      keep(first);  // one address, not eight
+      rows[t] = {};
+      if (t < present)
+        *reinterpret_cast<uint2*>(&rows[t]) = __ldcs(reinterpret_cast<const uint2*>(first));
     }
   }
 };
 
-// Sums of kCount tokens each, and the rows made of them.
-template <int kCount>
-struct Sums {
-  static constexpr int kLevel = kGroup / kCount;
-  float values[kCount][kHeadChunk];
+// Where the rows of one head that a thread writes are, and which.
+template <typename T>
+struct PyramidRows {
+  T* first;               // the thread's elements of the first row
+  const int (&begin)[3];  // the first rows of levels 2, 4 and 8
+  int depth;
+  bool coarsest_only = false;
 
-  template <typename T>
-  __device__ explicit Sums(const Group<T>& group) {
-    static_assert(kLevel == 2);
-#pragma unroll
-    for (int u = 0; u < kCount; ++u)
-#pragma unroll
-      for (int i = 0; i < kHeadChunk; ++i)
-        values[u][i] = widen(group.rows[2 * u].values[i]) + widen(group.rows[2 * u + 1].values[i]);
-  }
-  template <int kBelow>
-  __device__ explicit Sums(const Sums<kBelow>& below) {
-    static_assert(kBelow == 2 * kCount);
-#pragma unroll
-    for (int u = 0; u < kCount; ++u)
-#pragma unroll
-      for (int i = 0; i < kHeadChunk; ++i)
-        values[u][i] = below.values[2 * u][i] + below.values[2 * u + 1][i];
-  }
-
-  // `present` tokens are there; `to` is the first of the rows.
-  template <typename T>
-  __device__ void write_means(T* to, int depth, int present) const {
-#pragma unroll
-    for (int u = 0; u < kCount; ++u)
-      write_mean(values[u], tokens_of_row(u, kLevel, present),
-                 to + static_cast<std::int64_t>(u) * depth);
+  __device__ T* at(int level_index, int token) const {
+    const int row = begin[level_index] + (token >> (level_index + 1));
+    return first + static_cast<std::int64_t>(row) * depth;
   }
 };
 
 // The rows of levels 2, 4 and 8 that the tokens from `token` on, `present` of them, are averaged
-// in; `rows` is where this thread's elements of the first row are, begin[i] the first row of level
-// 2^(i+1).
-template <typename T>
-__device__ inline void write_group_means(const Group<T>& tokens, T* rows,
-                                         const std::int64_t (&begin)[3], std::int64_t token,
-                                         int depth, int present) {
-  const Sums<4> pairs(tokens);
-  pairs.write_means(rows + (begin[0] + token / 2) * depth, depth, present);
-  const Sums<2> fours(pairs);
-  fours.write_means(rows + (begin[1] + token / 4) * depth, depth, present);
-  const Sums<1> eight(fours);
-  eight.write_means(rows + (begin[2] + token / 8) * depth, depth, present);
+// in. Each level's sums are those of the level below, two by two (the order of the CPU); a sum is
+// taken where its tokens come up, so that few of them are held at a time.
+template <RowStores kStores = RowStores::kKept, typename T, int N>
+__device__ inline void write_group_means(const Group<T, N>& tokens, const PyramidRows<T>& rows,
+                                         int token, int present) {
+  float eight[N];
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    float four[N];
+#pragma unroll
+    for (int u = 2 * half; u < 2 * half + 2; ++u) {
+      float pair[N];
+#pragma unroll
+      for (int i = 0; i < N; ++i)
+        pair[i] = widen(tokens.rows[2 * u].values[i]) + widen(tokens.rows[2 * u + 1].values[i]);
+      if (!rows.coarsest_only)
+        write_mean<kStores>(pair, tokens_of_row(u, 2, present), rows.at(0, token) + u * rows.depth);
+#pragma unroll
+      for (int i = 0; i < N; ++i) four[i] = u % 2 == 0 ? pair[i] : four[i] + pair[i];
+    }
+    if (!rows.coarsest_only)
+      write_mean<kStores>(four, tokens_of_row(half, 4, present),
+                          rows.at(1, token) + half * rows.depth);
+#pragma unroll
+    for (int i = 0; i < N; ++i) eight[i] = half == 0 ? four[i] : eight[i] + four[i];
+  }
+  write_mean<kStores>(eight, present, rows.at(2, token));
 }
 
 }  // namespace psagen::kernels::cuda

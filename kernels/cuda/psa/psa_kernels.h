@@ -7,8 +7,7 @@
 
 namespace psagen::kernels::cuda {
 
-enum class PyramidPart { kKeys, kValues, kBoth };  // with the keys go weights and caps
-void pool_pyramid(cudaStream_t stream, const BuildPyramidArgs& args, PyramidPart part);
+void pool_pyramid(CudaRuntime& runtime, const BuildPyramidArgs& args);
 void select_blocks(CudaRuntime& runtime, Workspace& workspace, const SelectBlocksArgs& args);
 
 }  // namespace psagen::kernels::cuda

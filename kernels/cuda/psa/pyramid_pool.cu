@@ -1,6 +1,7 @@
 // Keys and values averaged over 2, 4 and 8 tokens, row-major, and how far each key block may be
 // pooled before its keys disagree; formulas in kernels/psa/psa_args.h. Keys come with their norm
-// where that can make them (norm_rope_pool.cu), and values may be pooled beside the selection.
+// where that can make them (norm_rope_pool.cu); what selection does not read is made in attention
+// where that can (sparse_attention/pool_ahead.cuh).
 //
 // A block of threads has one key block of one head, of k or of v; a thread eight neighbouring
 // elements of eight neighbouring tokens, whose seven means it makes in registers, each level's sums
@@ -19,16 +20,19 @@ namespace {
 constexpr int kMostGroups = 16;    // of a key block
 constexpr int kMostThreads = 512;  // 16 groups x 32 chunks of 8 elements
 
+template <typename T>
+using KeyGroup = Group<T, kHeadChunk>;  // of keys or of values
+
 struct PoolParams {
   HeadRows k, v;
   void *keys, *values;       // [B, N, rows, depth]
   float* log2_weight;        // [rows]
   std::uint8_t* level_caps;  // [B, N, key blocks]; null: not wanted
   double thresholds[3];      // of levels 2, 4, 8
-  std::int64_t begin[3];     // first row of levels 2, 4, 8
+  int begin[3];              // first row of levels 2, 4, 8
   std::int64_t rows;         // of one head
-  std::int64_t tokens;
-  int heads, key_blocks, key_block, depth;
+  int tokens, heads, key_blocks, key_block, depth;
+  bool coarsest_keys_only;
   int lanes;  // threads of a row: depth / 8, up to the next power of two
 };
 
@@ -57,7 +61,7 @@ __device__ inline double cosine(float product, float first, float last) {
 // Sum over the groups of kTokens, among a thread's eight tokens, of the cosine of their first and
 // last key; every lane of the row gets it. Tokens past the last one are copies of it.
 template <int kTokens, typename T>
-__device__ inline double sum_of_cosines(const Group<T>& group, const float (&norms)[kGroup],
+__device__ inline double sum_of_cosines(const KeyGroup<T>& group, const float (&norms)[kGroup],
                                         int present, int lanes) {
   double sum = 0.0;
 #pragma unroll
@@ -85,7 +89,7 @@ __device__ inline std::uint8_t level_cap(const double (&sums)[kMostGroups][3],
   return cap;
 }
 
-__device__ inline void write_weights(const PoolParams& p, std::int64_t token, int present) {
+__device__ inline void write_weights(const PoolParams& p, int token, int present) {
   for (int level = 2, index = 0; level <= kGroup; level *= 2, ++index)
     for (int u = 0; u < kGroup / level; ++u)
       p.log2_weight[p.begin[index] + token / level + u] =
@@ -94,7 +98,7 @@ __device__ inline void write_weights(const PoolParams& p, std::int64_t token, in
 
 // All threads of the block of threads together.
 template <typename T>
-__device__ inline void write_cap(const PoolParams& p, Group<T> tokens, int block, int group,
+__device__ inline void write_cap(const PoolParams& p, KeyGroup<T> tokens, int block, int group,
                                  int lane, int present) {
   __shared__ double sums[kMostGroups][3];
 #pragma unroll
@@ -113,10 +117,9 @@ __device__ inline void write_cap(const PoolParams& p, Group<T> tokens, int block
   }
   __syncthreads();
   if (threadIdx.x != 0) return;
-  const std::int64_t left = p.tokens - static_cast<std::int64_t>(block) * p.key_block;
+  const int left = p.tokens - block * p.key_block;
   p.level_caps[static_cast<std::int64_t>(blockIdx.x) * p.key_blocks + block] =
-      level_cap(sums, p.thresholds, p.key_block / kGroup,
-                left < p.key_block ? static_cast<int>(left) : p.key_block);
+      level_cap(sums, p.thresholds, p.key_block / kGroup, min(left, p.key_block));
 }
 
 // The keys or the values of a key block.
@@ -127,11 +130,10 @@ __device__ inline void pool_block(const PoolParams& p, const HeadRows& from, voi
   const int block = static_cast<int>(blockIdx.y);
   const int group = static_cast<int>(threadIdx.x) / p.lanes;
   const int lane = static_cast<int>(threadIdx.x) % p.lanes;
-  const std::int64_t token = static_cast<std::int64_t>(block) * p.key_block + group * kGroup;
-  const std::int64_t left = p.tokens - token;
-  const int present = left < 0 ? 0 : left < kGroup ? static_cast<int>(left) : kGroup;
+  const int token = block * p.key_block + group * kGroup;
+  const int present = min(max(p.tokens - token, 0), kGroup);
   const int column = lane * kHeadChunk;
-  Group<T> tokens;
+  KeyGroup<T> tokens;
   // Lanes past the row have zeros, and nothing to write.
   tokens.load(static_cast<const T*>(from.data) + from.offset(batch, token, head) + column,
               from.token_stride, column < p.depth ? present : 0);
@@ -139,7 +141,8 @@ __device__ inline void pool_block(const PoolParams& p, const HeadRows& from, voi
   if (kKeys && blockIdx.x == 0 && lane == 0) write_weights(p, token, present);
   if (column >= p.depth) return;
   T* const rows = static_cast<T*>(to) + blockIdx.x * p.rows * p.depth + column;
-  write_group_means(tokens, rows, p.begin, token, p.depth, present);
+  write_group_means(tokens, PyramidRows<T>{rows, p.begin, p.depth, kKeys && p.coarsest_keys_only},
+                    token, present);
 }
 
 template <typename S, typename T, bool kCaps>
@@ -152,24 +155,26 @@ __global__ void __launch_bounds__(kMostThreads, 1) pyramid_pool_kernel(const Poo
 
 }  // namespace
 
-void pool_pyramid(cudaStream_t stream, const BuildPyramidArgs& args, PyramidPart part) {
+void pool_pyramid(CudaRuntime& runtime, const BuildPyramidArgs& args) {
   const Pyramid& pyramid = args.pyramid;
   const PyramidShape& shape = pyramid.shape;
-  if (args.v.num_elements() == 0) return;
+  const bool has_keys = args.part != PyramidPart::kValues && args.part != PyramidPart::kNone;
+  const bool has_values = args.part == PyramidPart::kValues || args.part == PyramidPart::kAll;
+  if (args.v.num_elements() == 0 || !(has_keys || has_values)) return;
   PoolParams p{};
-  if (part != PyramidPart::kValues) p.k = head_rows("build_pyramid", "k", args.k);
-  if (part != PyramidPart::kKeys) p.v = head_rows("build_pyramid", "v", args.v);
+  if (has_keys) p.k = head_rows("build_pyramid", "k", args.k);
+  if (has_values) p.v = head_rows("build_pyramid", "v", args.v);
   p.keys = pyramid.keys.bytes();
   p.values = pyramid.values.bytes();
   p.log2_weight = pyramid.log2_weight.data<float>();
-  if (pyramid.level_caps && part != PyramidPart::kValues)
-    p.level_caps = pyramid.level_caps.data<std::uint8_t>();
+  p.coarsest_keys_only = args.part == PyramidPart::kCoarsestKeys;
+  if (pyramid.level_caps && has_keys) p.level_caps = pyramid.level_caps.data<std::uint8_t>();
   for (int i = 0; i < 3; ++i) {
     p.thresholds[i] = args.similarity_thresholds[static_cast<std::size_t>(i)];
-    p.begin[i] = shape.row_begin(i + 1, 0);
+    p.begin[i] = as_int(shape.row_begin(i + 1, 0));
   }
   p.rows = shape.total_rows();
-  p.tokens = shape.num_tokens;
+  p.tokens = as_int(shape.num_tokens);
   p.heads = as_int(args.v.dim(2));
   p.key_blocks = as_int(shape.key_blocks());
   p.key_block = shape.key_block;
@@ -179,13 +184,13 @@ void pool_pyramid(cudaStream_t stream, const BuildPyramidArgs& args, PyramidPart
   PSAGEN_CHECK(p.key_blocks <= 65535, ErrorCode::kUnsupported, "build_pyramid: ", p.key_blocks,
                " key blocks, wanted at most 65535");
   const dim3 grid(static_cast<unsigned>(args.v.dim(0) * p.heads),
-                  static_cast<unsigned>(p.key_blocks), part == PyramidPart::kBoth ? 2 : 1);
+                  static_cast<unsigned>(p.key_blocks), has_keys && has_values ? 2 : 1);
   const int threads = p.key_block / kGroup * p.lanes;
   with_real_types(pyramid.keys.dtype(), pyramid.values.dtype(), [&]<typename S, typename T>(S, T) {
     if (p.level_caps != nullptr)
-      pyramid_pool_kernel<S, T, true><<<grid, threads, 0, stream>>>(p);
+      pyramid_pool_kernel<S, T, true><<<grid, threads, 0, runtime.stream()>>>(p);
     else
-      pyramid_pool_kernel<S, T, false><<<grid, threads, 0, stream>>>(p);
+      pyramid_pool_kernel<S, T, false><<<grid, threads, 0, runtime.stream()>>>(p);
   });
   PSAGEN_CUDA(cudaGetLastError());
 }

@@ -2,7 +2,6 @@
 // of all heads together would be the largest tensor of the selection, so heads go in groups whose
 // scores stay within kScoreBytes.
 #include <algorithm>
-#include <optional>
 
 #include "kernels/cuda/device_views.h"
 #include "kernels/cuda/psa/block_scores.h"
@@ -110,17 +109,9 @@ void select_blocks(CudaRuntime& runtime, Workspace& workspace, const SelectBlock
   out.levels = args.levels.data<std::uint8_t>();
   out.work = memory.take<RowWork>(static_cast<std::size_t>(shape.all_heads * head_rows));
   if (memory.counts_only()) return;
-  std::optional<CudaRuntime::Beside> beside;
-  if (args.build != nullptr) {
-    pool_pyramid(runtime.stream(), *args.build, PyramidPart::kKeys);
-    beside.emplace(runtime);
-  }
   for (int head = 0; head < shape.all_heads; head += group) {
     const ScoreRows rows{scratch, head, std::min(group, shape.all_heads - head), slots};
     scorer.score(rows);
-    // Multiprocessors go to what was queued first: pooling, which waits for memory, fills what the
-    // scores leave and runs beside the small kernels that follow them.
-    if (beside && head == 0) pool_pyramid(beside->stream(), *args.build, PyramidPart::kValues);
     allocate_levels(runtime, shape, args.params, rows, out);
   }
   order_rows(runtime, shape, out.work, args.order ? args.order.data<std::int32_t>() : nullptr,

@@ -37,6 +37,15 @@ class PrepareBench {
         order_(bench.empty({c.heads * query_blocks()}, DType::kI32)),
         density_(bench.empty({1, c.heads}, DType::kF32)) {}
 
+  void coarsest_keys() {
+    const BuildPyramidArgs args = {.k = part(1),
+                                   .v = part(2),
+                                   .similarity_thresholds = {},
+                                   .part = PyramidPart::kCoarsestKeys,
+                                   .pyramid = made(false)};
+    run("coarsest keys", 1.125 * head_bytes(), [&] { bench_.ops().build_pyramid(args); });
+  }
+
   void pyramid(bool caps) {
     const BuildPyramidArgs args = {.k = part(1),
                                    .v = part(2),
@@ -112,6 +121,7 @@ int main(int argc, char** argv) {
       PrepareBench prepare(bench, c, key_block);
       prepare.pyramid(false);
       prepare.pyramid(true);
+      prepare.coarsest_keys();
       prepare.selection(LevelSelection::kQuota, ImportanceEstimator::kPooledLogSumExp);
       prepare.selection(LevelSelection::kThreshold, ImportanceEstimator::kPooledLogSumExp);
       if (key_block == 128)

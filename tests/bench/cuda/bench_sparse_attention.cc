@@ -64,6 +64,9 @@ class SparseBench {
                            [&] { bench_.ops().attention(dense); });
     for (const double multiple : case_.multiples) measure(dense_flop, multiple);
     measure(dense_flop, 0.0);
+    // The same work with the pyramid's rows made on the way.
+    for (const PyramidPart pending : {PyramidPart::kValues, PyramidPart::kAll})
+      measure(dense_flop, case_.multiples[0], pending);
   }
 
  private:
@@ -93,7 +96,7 @@ class SparseBench {
     bench_.ops().copy(host_levels_, levels_);
   }
 
-  void measure(double dense_flop, double multiple) {
+  void measure(double dense_flop, double multiple, PyramidPart pending = PyramidPart::kNone) {
     draw_levels(multiple);
     SparseAttentionArgs args;
     args.q = q_;
@@ -103,6 +106,7 @@ class SparseBench {
     args.pyramid.keys = keys_;
     args.pyramid.values = values_;
     args.pyramid.log2_weight = log2_weight_;
+    args.pending = pending;
     args.levels = levels_;
     args.scale = scale();
     args.query_block = kQueryBlock;
@@ -112,8 +116,10 @@ class SparseBench {
     const double executed = mean_density();
     args.executed_density = {};
     const double density = multiple == 0.0 ? 1.0 : 0.1 * multiple;
-    const std::string name =
+    std::string name =
         concat(case_.name, multiple == 0.0 ? ", all at level 1" : concat(", density ", density));
+    if (pending != PyramidPart::kNone)
+      name += pending == PyramidPart::kAll ? ", pooling" : ", pooling values";
     const double us = bench_.run(name, DeviceBench::flop(dense_flop * executed),
                                  [&] { bench_.ops().sparse_attention(args); });
     table_.push_back({name, us, dense_flop * executed / us * 1e-6, density, executed, dense_us_});

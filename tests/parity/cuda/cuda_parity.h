@@ -85,6 +85,13 @@ class CudaParity : public testing::TestWithParam<DType> {
     return reference::elements<double>(host);
   }
 
+  // The device's bits; waits likewise.
+  std::vector<std::byte> bytes(const Tensor& device) {
+    Tensor host(host_memory_, device.view().dtype(), device.shape());
+    ops_->copy(device, host);
+    return {host.view().bytes(), host.view().bytes() + host.view().num_bytes()};
+  }
+
   static void store(const TensorView& view, std::int64_t index, float value) {
     switch (view.dtype()) {
       case DType::kBF16:

@@ -6,6 +6,7 @@
 #include "kernels/psa/psa_args.h"
 #include "kernels/reference/rms_norm_rope.h"
 #include "tests/parity/cuda/cuda_parity.h"
+#include "tests/parity/cuda/pyramid_bytes.h"
 
 namespace psagen::kernels {
 namespace {
@@ -25,15 +26,13 @@ class CudaNormPool : public CudaParity {
  protected:
   Tensor on_device(DType type, Shape shape) { return std::move(poisoned(shape, type).device); }
 
-  std::vector<std::byte> bytes(const Tensor& device) {
-    Tensor host(host_memory_, device.view().dtype(), device.shape());
-    ops().copy(device, host);
-    return {host.view().bytes(), host.view().bytes() + host.view().num_bytes()};
-  }
-
   // Bit for bit; says where the first difference is.
   void expect_same(const Tensor& device, const Tensor& wanted, const std::string& what) {
-    const std::vector<std::byte> found = bytes(device), right = bytes(wanted);
+    expect_same(device, bytes(wanted), what);
+  }
+  void expect_same(const Tensor& device, const std::vector<std::byte>& right,
+                   const std::string& what) {
+    const std::vector<std::byte> found = bytes(device);
     const auto [at, other] = std::mismatch(found.begin(), found.end(), right.begin(), right.end());
     EXPECT_TRUE(at == found.end())
         << what << ": byte " << at - found.begin() << " of " << device.shape() << " is "
@@ -65,13 +64,9 @@ TEST_P(CudaNormPool, MakesTheRowsOfThePyramidAndTheMeansOfQueries) {
       Tensor keys = on_device(dtype(), rows), wanted = on_device(dtype(), rows);
       Tensor means = on_device(dtype(), {batch, size.heads, query_blocks,
                                          size.query_block / queries_of_row(estimator), size.depth});
-      // Values may be of another type than keys.
-      const DType summed = dtype() == DType::kF16 ? DType::kBF16 : dtype();
-      const Mirrored v = random({batch, size.tokens, size.heads, size.depth}, 9, summed);
-      Tensor pooled_values = on_device(summed, rows);
       Tensor weights = on_device(DType::kF32, {shape.total_rows()});
       Tensor wanted_weights = on_device(DType::kF32, {shape.total_rows()});
-      const auto norm = [&](bool of_keys) {
+      const auto norm = [&](bool of_keys, bool coarsest_only = false) {
         for (std::int64_t begin = 0; begin < size.tokens; begin += kSlab) {
           const std::int64_t end = std::min(begin + kSlab, size.tokens);
           NormPool pool;
@@ -82,8 +77,7 @@ TEST_P(CudaNormPool, MakesTheRowsOfThePyramidAndTheMeansOfQueries) {
           pool.estimator = estimator;
           (of_keys ? pool.keys : pool.queries) = of_keys ? keys : means;
           pool.log2_weight = weights;
-          if (of_keys) pool.v = v.device.view().slice(1, begin, end);
-          if (of_keys) pool.values = pooled_values;
+          pool.coarsest_only = coarsest_only;
           ops().rms_norm_rope({.x = x.device.view().slice(1, begin, end),
                                .gamma = gamma.device,
                                .rope_cos = cosines.device.view().slice(0, begin, end),
@@ -103,15 +97,22 @@ TEST_P(CudaNormPool, MakesTheRowsOfThePyramidAndTheMeansOfQueries) {
 
       Pyramid pyramid;
       pyramid.shape = shape;
-      Tensor wanted_values = on_device(summed, rows);
+      Tensor wanted_values = on_device(dtype(), rows);
       pyramid.keys = wanted;
       pyramid.values = wanted_values;
       pyramid.log2_weight = wanted_weights;
       const ConstTensorView k = y.device;
-      ops().build_pyramid({.k = k, .v = v.device, .similarity_thresholds = {}, .pyramid = pyramid});
+      ops().build_pyramid({.k = k, .v = k, .similarity_thresholds = {}, .pyramid = pyramid});
       expect_same(keys, wanted, what + ", keys");
-      expect_same(pooled_values, wanted_values, what + ", values");
       expect_same(weights, wanted_weights, what + ", weights");
+
+      keys = on_device(dtype(), rows);
+      weights = on_device(DType::kF32, {shape.total_rows()});
+      const auto untouched = bytes(keys);
+      norm(true, true);
+      expect_same(keys, coarsest_of(bytes(wanted), untouched, rows, shape),
+                  what + ", coarsest keys");
+      expect_same(weights, wanted_weights, what + ", weights with the coarsest keys");
 
       norm(false);
       const Shape pairs = {batch, size.heads, query_blocks, key_blocks};
@@ -131,18 +132,10 @@ TEST_P(CudaNormPool, MakesTheRowsOfThePyramidAndTheMeansOfQueries) {
       select.params.estimator = estimator;
       ops().select_blocks(select);
       const auto from_rows = bytes(importance);
-      // The pyramid once more, by the selection.
-      Tensor keys_beside = on_device(dtype(), rows), values_beside = on_device(summed, rows);
-      pyramid.keys = keys_beside;
-      pyramid.values = values_beside;
-      const BuildPyramidArgs build{
-          .k = k, .v = v.device, .similarity_thresholds = {}, .pyramid = pyramid};
-      select.pyramid = pyramid;
+      // From what the estimator reads alone.
+      if (scored_part(estimator) == PyramidPart::kCoarsestKeys) select.pyramid.keys = keys;
       select.pooled_queries = means;
-      select.build = &build;
       ops().select_blocks(select);
-      expect_same(keys_beside, wanted, what + ", keys by the selection");
-      expect_same(values_beside, wanted_values, what + ", values by the selection");
       if (size.depth >= 64) {  // else the means are wanted in float32
         EXPECT_EQ(bytes(importance), from_rows) << what;
       }

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "tests/parity/cuda/psa_prepare_fixture.h"
+#include "tests/parity/cuda/pyramid_bytes.h"
 
 namespace psagen::kernels {
 namespace {
@@ -101,6 +102,47 @@ TEST_P(PyramidCuda, LevelCapsAreTheSimilarity) {
   }
   EXPECT_GT(found[1] + found[2] + found[4], 0) << "no cap was below 8";
   EXPECT_GT(found[8], 0) << "no block agrees with itself";
+}
+
+TEST_P(PyramidCuda, PartsAreMadeAlone) {
+  for (const PrepareSize& size : kPrepareSizes) {
+    if (size.tokens > 5000) continue;
+    for (const bool caps : {false, true}) {
+      SCOPED_TRACE(concat(name_of(size), caps ? ", caps" : ""));
+      PrepareProblem whole = problem(size, 3);
+      const Shape rows = whole.keys.shape();
+      const auto blank = bytes(whole.keys), no_weights = bytes(whole.log2_weight);
+      const auto no_caps = bytes(whole.level_caps);
+      const auto build_part = [&](PrepareProblem& p, PyramidPart part) {
+        Pyramid pyramid = p.pyramid();
+        if (!caps) pyramid.level_caps = {};
+        ops().build_pyramid({.k = p.part(1),
+                             .v = p.part(2),
+                             .similarity_thresholds = kThresholds,
+                             .part = part,
+                             .pyramid = pyramid});
+      };
+      build_part(whole, PyramidPart::kAll);
+      const auto all_keys = bytes(whole.keys);
+      for (const PyramidPart part :
+           {PyramidPart::kCoarsestKeys, PyramidPart::kKeys, PyramidPart::kValues}) {
+        PrepareProblem p = problem(size, 3);
+        build_part(p, part);
+        const bool has_keys = part != PyramidPart::kValues;
+        const auto keys = !has_keys ? blank
+                          : part == PyramidPart::kKeys
+                              ? all_keys
+                              : coarsest_of(all_keys, blank, rows, p.shape);
+        EXPECT_TRUE(bytes(p.keys) == keys) << static_cast<int>(part);
+        EXPECT_TRUE(bytes(p.values) == (has_keys ? blank : bytes(whole.values)))
+            << static_cast<int>(part);
+        EXPECT_TRUE(bytes(p.log2_weight) == (has_keys ? bytes(whole.log2_weight) : no_weights))
+            << static_cast<int>(part);
+        EXPECT_TRUE(bytes(p.level_caps) == (has_keys ? bytes(whole.level_caps) : no_caps))
+            << static_cast<int>(part);
+      }
+    }
+  }
 }
 
 TEST_P(PyramidCuda, NamesRowsItCannotRead) {

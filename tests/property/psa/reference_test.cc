@@ -132,6 +132,45 @@ TEST_P(SparseAttentionReference, StridedViews) {
   EXPECT_EQ(values_of(gathered), values_of(problem.out));
 }
 
+// The CPU makes a pyramid at once.
+TEST_P(SparseAttentionReference, RefusesPartsOfAPyramid) {
+  PsaProblem problem(size(GetParam().key_block), 6);
+  problem.set_random_levels();
+  EXPECT_FALSE(problem.ops().pools_in_attention());
+  const auto code_of = [](const auto& call) {
+    try {
+      call();
+    } catch (const Error& error) {
+      return error.code();
+    }
+    return ErrorCode::kInternal;
+  };
+  EXPECT_EQ(code_of([&] {
+              problem.ops().build_pyramid({.k = problem.k,
+                                           .v = problem.v,
+                                           .similarity_thresholds = {},
+                                           .part = PyramidPart::kKeys,
+                                           .pyramid = problem.pyramid()});
+            }),
+            ErrorCode::kUnsupported);
+  problem.build();
+  EXPECT_EQ(code_of([&] {
+              problem.ops().sparse_attention({.q = problem.q,
+                                              .k = problem.k,
+                                              .v = problem.v,
+                                              .pyramid = problem.pyramid(),
+                                              .pending = PyramidPart::kValues,
+                                              .levels = problem.mask.view(),
+                                              .order = {},
+                                              .scale = problem.scale(),
+                                              .query_block = 128,
+                                              .out = problem.out,
+                                              .lse = {},
+                                              .executed_density = {}});
+            }),
+            ErrorCode::kUnsupported);
+}
+
 INSTANTIATE_TEST_SUITE_P(All, SparseAttentionReference, law_configs(), law_config_name);
 // Head dims that fill a group of eight but no vector, and every block size on the lower targets.
 INSTANTIATE_TEST_SUITE_P(OtherShapes, SparseAttentionReference,

@@ -45,6 +45,29 @@ void block_boxes(const ConstTensorView& level_1, const ConstTensorView& pyramid,
   for (int i = 0; i < kLevels; ++i) maps[i] = head_boxes(i == 0 ? level_1 : pooled, key_block >> i);
 }
 
+// counters: 1 + heads of all batches, zeros.
+PendingRows pending_rows(const SparseAttentionArgs& args, int* counters) {
+  const Pyramid& pyramid = args.pyramid;
+  PendingRows pending;
+  pending.k = head_rows("sparse_attention", "k", args.k);
+  pending.v = head_rows("sparse_attention", "v", args.v);
+  pending.keys = pyramid.keys.bytes();
+  pending.values = pyramid.values.bytes();
+  for (int i = 0; i < 3; ++i)
+    pending.begin[i] = static_cast<int>(pyramid.shape.row_begin(i + 1, 0));
+  pending.rows = pyramid.shape.total_rows();
+  pending.tokens = static_cast<int>(pyramid.shape.num_tokens);
+  pending.heads = static_cast<int>(args.q.dim(2));
+  pending.all_heads = static_cast<int>(args.q.dim(0)) * pending.heads;
+  // Rows that are absent, of the last key block, are made, too: zeros.
+  pending.chunks_of_rows = static_cast<int>(pyramid.shape.key_blocks()) *
+                           (pyramid.shape.key_block / PendingRows::kTokens);
+  pending.chunks = (args.pending == PyramidPart::kAll ? 2 : 1) * pending.chunks_of_rows;
+  pending.taken = counters;
+  pending.done = counters + 1;
+  return pending;
+}
+
 }  // namespace
 
 void hopper_sparse_attention(CudaRuntime& runtime, Workspace& workspace,
@@ -53,9 +76,12 @@ void hopper_sparse_attention(CudaRuntime& runtime, Workspace& workspace,
   HopperSparseParams params;
   params.problem = fused_problem(without_levels(args));
   // An eighth of the keys: what a row of low density has.
+  const bool pools = args.pending != PyramidPart::kNone;
+  const int all_heads = static_cast<int>(args.q.dim(0) * args.q.dim(2));
   params.queue = make_job_queue(runtime, scope, params.problem.jobs, params.problem.keys / 1024,
-                                static_cast<int>(args.q.dim(3)));
+                                static_cast<int>(args.q.dim(3)), pools ? 1 + all_heads : 0);
   if (scope.counts_only()) return;
+  if (pools) params.pending = pending_rows(args, params.queue.besides);
   params.q = head_boxes(args.q, kFusedQueries);
   params.out = head_boxes(args.out, 16);
   block_boxes(args.k, args.pyramid.keys, args.pyramid.shape.key_block, params.k);

@@ -1,11 +1,11 @@
 // Sparse attention's tiles on Hopper (../../dense_attention/hopper_consumer.cuh): 128 columns of
 // the packed row of a query block, each block of keys a box of a tensor map.
 //
-// Three warps work ahead of the computing warpgroups. One takes a query block from the counter,
-// sums up its columns, announces it and loads its queries; two go over its levels, pack tiles and
-// queue their boxes, one of keys and one of values, each lane those of its blocks, of 4 rows
-// and more. The swizzle is a function of the shared address, so a piece may begin at any row of a
-// tile.
+// Four warps work ahead of the computing warpgroups. One takes a query block from the counter, sums
+// up its columns, announces it and loads its queries; two go over its levels, pack tiles and queue
+// their boxes, one of keys and one of values, each lane those of its blocks, of 4 rows and more.
+// The swizzle is a function of the shared address, so a box may begin at any row of a tile. The
+// fourth makes pyramid rows that are still missing (pool_ahead.cuh).
 //
 // log2 of the tokens a column stands for is added to its score in powers of two. A tile of one
 // level has one such number, which costs nothing; else (levels meet, the last block is part-filled
@@ -16,6 +16,7 @@
 #include "kernels/cuda/dense_attention/hopper_consumer.cuh"
 #include "kernels/cuda/psa/sparse_attention/hopper_sparse_params.h"
 #include "kernels/cuda/psa/sparse_attention/level_walk.cuh"
+#include "kernels/cuda/psa/sparse_attention/pool_ahead.cuh"
 
 namespace psagen::kernels::cuda {
 
@@ -30,11 +31,11 @@ struct PackedTiles {
     int count = 0;
     int first_level = kLevels, last_level = kLevels;  // by index
     int ends[kLevels - 1] = {};                       // of levels 1, 2 and 4
-    int tail = kColumns;                              // where the last, part-filled block begins
+    int tail = 0, tail_end = 0;                       // of the last block, where it is part-filled
 
     // One number for all scores will do.
     __device__ bool alike() const {
-      return count == kColumns && first_level == last_level && tail == kColumns;
+      return count == kColumns && first_level == last_level && tail_end == 0;
     }
     __device__ int level_index(int column) const {
       int index = 0;
@@ -45,7 +46,7 @@ struct PackedTiles {
   };
 
   // Warps of the first warpgroup.
-  enum Role { kKeys, kValues, kJobs };
+  enum Role { kKeys, kValues, kJobs, kPooling };
 
   // Notes on tile t are written when the slot of its keys is empty: of five slots, when the values
   // of t - 4 were given back, of ten, the keys of t - 5. The softmax of t - 4, or t - 6, is over
@@ -59,6 +60,8 @@ struct PackedTiles {
   };
   static constexpr int kJobReaders = 4 * Traits::kConsumers + 2;
   static constexpr int kLoaders = 32;
+  static constexpr int kProducerRegisters = 88;  // sixteen rows at a time of those that are pooled
+  static constexpr int kConsumerRegisters = 208;
   static constexpr bool kMayBeEmpty = true;
   // Keys, values and pyramid of a head are 31 MB at 32,760 tokens, more than half of L2.
   static constexpr bool kSparesL2 = true;
@@ -89,6 +92,20 @@ struct PackedTiles {
     if (warp == kKeys) load_jobs<kKeys>(params, shared, lane);
     if (warp == kValues) load_jobs<kValues>(params, shared, lane);
     if (warp == kJobs) announce_jobs(params, shared, lane);
+    if (warp == kPooling && params.pending.chunks > 0)
+      pool(params.pending, params.pending.all_chunks(), lane);
+  }
+
+  // By the computing warps, which have nothing to do until the first head's rows are there: a warp
+  // of each multiprocessor would take 50 us for them.
+  static __device__ void before_first(const Params& params) {
+    if (params.pending.chunks > 0)
+      pool(params.pending, params.pending.chunks, static_cast<int>(threadIdx.x) % 32);
+  }
+
+  static __device__ void pool(const PendingRows& pending, int end, int lane) {
+    pool_ahead<typename Traits::ScoreElement, typename Traits::Element, Traits::kHeadDim>(
+        pending, end, lane);
   }
 
   // A job is taken when the one before was read, no earlier: the last jobs then go to whoever is
@@ -105,6 +122,9 @@ struct PackedTiles {
         const int row = blocks.order == nullptr ? place : __ldg(blocks.order + place);
         const int tiles = (count_columns(blocks, row, lane) + kColumns - 1) / kColumns;
         job = announced_job(params.queue, number, row, tiles);
+        // Here, a job ahead of the copies that read them.
+        if (params.pending.chunks > 0)
+          await_rows(params.pending, row / params.problem.query_blocks);
       }
       if (lane == 0) {
         shared.jobs[slot] = job;
@@ -132,6 +152,7 @@ struct PackedTiles {
       __syncwarp();
       if (lane == 0) arrive(&shared.job_ring.empty[slot]);
       if (next.row < 0) return;
+      if (params.pending.chunks > 0) fence_global_copies();
       const FusedJob job(params.problem, next.row);
       LevelWalk walk(params.blocks, next.row, lane);
       for (int tile = 0; tile < next.first; ++tile)  // another part's
@@ -181,8 +202,10 @@ struct PackedTiles {
       __syncwarp();
       walk.pending &= ~taken;
       tile.count += __popc(taken) << log2_rows;
-      if (!blocks.is_whole(walk.block + 31 - __clz(static_cast<int>(taken))))
+      if (!blocks.is_whole(walk.block + 31 - __clz(static_cast<int>(taken)))) {
         tile.tail = tile.count - (1 << log2_rows);
+        tile.tail_end = tile.count;
+      }
       tile.first_level = min(tile.first_level, level_index);
       tile.last_level = level_index;
 #pragma unroll
@@ -217,10 +240,9 @@ struct PackedTiles {
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       const int column = 4 * lane + i, level_index = tile.level_index(column);
-      const int tokens = column >= tile.count ? 0
-                         : column < tile.tail ? 1 << level_index
-                                              : row_tokens(params.blocks.tail_tokens, level_index,
-                                                           column - tile.tail);
+      int tokens = column < tile.count ? 1 << level_index : 0;
+      if (column >= tile.tail && column < tile.tail_end)
+        tokens = row_tokens(params.blocks.tail_tokens, level_index, column - tile.tail);
       weights[i] = tokens == 0 ? minus_infinity()
                                : log2f(static_cast<float>(tokens)) * params.inverse_scale_log2;
     }

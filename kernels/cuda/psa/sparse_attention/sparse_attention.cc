@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "kernels/cuda/dense_attention/fused_attention.h"
+#include "kernels/cuda/psa/psa_kernels.h"
 #include "kernels/cuda/psa/sparse_attention/sparse_ways.h"
 
 namespace psagen::kernels::cuda {
@@ -18,6 +19,12 @@ bool tiled_kernels_take(const SparseAttentionArgs& args) {
   return args.query_block == kFusedQueries && args.scale > kSmallestScale &&
          fused_attention_takes(without_levels(args)) && args.k.stride(1) <= kLargestRow &&
          args.v.stride(1) <= kLargestRow;
+}
+
+// Caps come with the keys that are scored.
+Pyramid without_caps(Pyramid pyramid) {
+  pyramid.level_caps = {};
+  return pyramid;
 }
 
 }  // namespace
@@ -49,6 +56,12 @@ void sparse_attention(CudaRuntime& runtime, Workspace& workspace, const SparseAt
   const bool is_tiled = tiled_kernels_take(args);
   const bool for_hopper = is_tiled && runtime.use_hopper_kernels();
   if (workspace.counts_only() && !for_hopper) return;  // the others take none
+  if (args.pending != PyramidPart::kNone && !for_hopper)
+    pool_pyramid(runtime, {.k = args.k,
+                           .v = args.v,
+                           .similarity_thresholds = {},
+                           .part = args.pending,
+                           .pyramid = without_caps(args.pyramid)});
   int tile_columns = kNoTiles;
   if (!is_tiled) {
     row_sparse_attention(runtime, args);

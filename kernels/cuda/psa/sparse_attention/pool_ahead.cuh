@@ -1,0 +1,119 @@
+// Pyramid rows made by warps that attention leaves idle, ahead of the warps that attend
+// (PendingRows in hopper_sparse_params.h).
+//
+// The work is numbered, chunks of 32 tokens of one head, the heads in order; a warp that is free
+// takes the next number. Nobody here waits for anybody, so what the loading warp waits for always
+// comes. A warp's lanes cover a token's row by accesses of 8 bytes, one row or two at a time. Sums
+// and rounding are those of ../pooling.cuh.
+#pragma once
+
+#include <type_traits>
+
+#include "kernels/cuda/psa/pooling.cuh"
+#include "kernels/cuda/psa/sparse_attention/hopper_sparse_params.h"
+#include "kernels/cuda/psa/sparse_attention/level_walk.cuh"
+
+namespace psagen::kernels::cuda {
+
+// Orders this thread's plain accesses of global memory and those of bulk copies.
+__device__ inline void fence_global_copies() {
+  asm volatile("fence.proxy.async.global;" ::: "memory");
+}
+
+__device__ inline int load_relaxed(const int* from) {
+  int value;
+  asm volatile("ld.relaxed.gpu.global.s32 %0, [%1];" : "=r"(value) : "l"(from) : "memory");
+  return value;
+}
+
+__device__ inline int load_acquired(const int* from) {
+  int value;
+  asm volatile("ld.acquire.gpu.global.s32 %0, [%1];" : "=r"(value) : "l"(from) : "memory");
+  return value;
+}
+
+__device__ inline int present_tokens(const PendingRows& pending, int first) {
+  return min(max(pending.tokens - first, 0), kGroup);
+}
+
+// kTokens tokens from `first` on, of keys or values of a head: all rows that they are averaged in.
+template <typename T, int kHeadDim>
+__device__ inline void pool_tokens(const PendingRows& pending, const T* from, int token_stride,
+                                   T* to, int first, int lane) {
+  constexpr int kElements = 4;
+  constexpr int kLanes = kHeadDim / kElements;  // of a row
+  constexpr int kStep = 32 / kLanes * kGroup;   // tokens that the warp takes with one group a lane
+  constexpr int kGroups = 2;                    // in flight: sixteen loads
+  static_assert(PendingRows::kTokens % (kGroups * kStep) == 0);
+  from += lane % kLanes * kElements;
+  to += lane % kLanes * kElements;
+#pragma unroll 1
+  for (int turn = 0; turn < PendingRows::kTokens / (kGroups * kStep); ++turn) {
+    const int token = first + turn * kGroups * kStep + lane / kLanes * kGroup;
+    Group<T, kElements> groups[kGroups];
+    keep(from);
+    keep(to);
+#pragma unroll
+    for (int g = 0; g < kGroups; ++g)
+      groups[g].load_once(from + static_cast<std::int64_t>(token + g * kStep) * token_stride,
+                          token_stride, present_tokens(pending, token + g * kStep));
+#pragma unroll
+    for (int g = 0; g < kGroups; ++g)
+      write_group_means<RowStores::kOnce>(groups[g], PyramidRows<T>{to, pending.begin, kHeadDim},
+                                          token + g * kStep,
+                                          present_tokens(pending, token + g * kStep));
+  }
+}
+
+template <typename S, typename T, int kHeadDim>
+__device__ inline void pool_chunk(const PendingRows& pending, int number, int lane) {
+  const int all_head = number / pending.chunks;
+  const int chunk = number - all_head * pending.chunks;
+  const int batch = all_head / pending.heads, head = all_head - batch * pending.heads;
+  const int of_head = pending.chunks_of_rows;
+  const bool is_key = chunk >= of_head;  // where there are more chunks than those of the values
+  const int first = (is_key ? chunk - of_head : chunk) * PendingRows::kTokens;
+  const std::int64_t to = all_head * pending.rows * kHeadDim;
+  const auto pool = [&]<typename Element>(const HeadRows& from, Element* rows) {
+    pool_tokens<Element, kHeadDim>(
+        pending, static_cast<const Element*>(from.data) + from.offset(batch, 0, head),
+        static_cast<int>(from.token_stride), rows + to, first, lane);
+  };
+  if constexpr (std::is_same_v<S, T>) {
+    pool(is_key ? pending.k : pending.v, static_cast<T*>(is_key ? pending.keys : pending.values));
+  } else if (is_key) {
+    pool(pending.k, static_cast<S*>(pending.keys));
+  } else {
+    pool(pending.v, static_cast<T*>(pending.values));
+  }
+  // Bulk copies of other multiprocessors read the rows once they see the count.
+  __threadfence();
+  fence_global_copies();
+  __syncwarp();
+  if (lane == 0) {
+    __threadfence();
+    atomicAdd(pending.done + all_head, 1);
+  }
+  __syncwarp();
+}
+
+// By a whole warp: chunks, until the first `end` of all are taken.
+template <typename S, typename T, int kHeadDim>
+__device__ inline void pool_ahead(const PendingRows& pending, int end, int lane) {
+  for (;;) {
+    int number = pending.all_chunks();
+    if (lane == 0 && load_relaxed(pending.taken) < end) number = atomicAdd(pending.taken, 1);
+    number = __shfl_sync(kAllLanes, number, 0);
+    // One past `end`, where others were faster, is done all the same: nobody else will.
+    if (number >= pending.all_chunks()) return;
+    pool_chunk<S, T, kHeadDim>(pending, number, lane);
+  }
+}
+
+// By a whole warp: until all rows of a head are there. Who copies them passes a fence besides.
+__device__ inline void await_rows(const PendingRows& pending, int all_head) {
+  while (load_acquired(pending.done + all_head) < pending.chunks) {
+  }
+}
+
+}  // namespace psagen::kernels::cuda
