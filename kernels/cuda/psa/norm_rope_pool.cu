@@ -2,7 +2,7 @@
 // of the pyramid, or to 2 and 4 as well, queries to means of 32 or every eighth of them (NormPool
 // in kernels/psa/psa_args.h).
 //
-// A block of threads goes over eight keys or 32 queries, four at a time; a thread has the same few
+// A block of threads goes over 32 rows, four at a time; a thread has the same few
 // chunks of four columns of each, so that pooling needs no exchange, and one barrier serves the row
 // sums of four tokens. Sums are those of pyramid_pool.cu and pooled_queries.cu, bit for bit: of
 // rounded rows, pair by pair and one query after the other. Bytes beside the norm's: 1/8 or 7/8 of
@@ -17,8 +17,9 @@
 namespace psagen::kernels::cuda {
 namespace {
 
-constexpr int kTokens = 4;   // at a time
-constexpr int kColumns = 4;  // of a chunk
+constexpr int kRows = kPooledQueries;  // of a block of threads; no key block is smaller
+constexpr int kTokens = 4;             // at a time
+constexpr int kColumns = 4;            // of a chunk
 constexpr int kMaxThreads = 192, kChunks = 2;
 constexpr int kMaxWarps = kMaxThreads / 32;
 constexpr int kMostColumns = kMaxThreads * kChunks * kColumns;  // 1,536
@@ -221,14 +222,30 @@ __device__ inline void write_weights(const NormRopePoolParams& p, std::int64_t t
           log2_weight_of(tokens_of_row(u, level, present));
 }
 
+// The mean of eight keys, whose sum is complete, and the weights of the rows made of them.
+template <typename T>
+__device__ inline void end_keys(const NormRopePoolParams& p, int batch, int first,
+                                float (&eight)[kChunks][kColumns]) {
+  const int present = min(max(p.rows - first, 0), kGroup);
+  const std::int64_t token = p.first_token + first;
+  if (batch == 0 && threadIdx.x == 0) write_weights(p, token, present);
+#pragma unroll
+  for (int c = 0; c < kChunks; ++c) {
+    if (has_chunk(p, c))
+      write_mean(eight[c], present,
+                 static_cast<T*>(p.keys) + chunk_offset(p, batch, c, p.pyramid_rows) +
+                     (p.begin[2] + token / kGroup) * p.depth);
+#pragma unroll
+    for (int i = 0; i < kColumns; ++i) eight[c][i] = 0.0f;
+  }
+}
+
 template <typename T, bool kKeys>
 __global__ void __launch_bounds__(kMaxThreads, 4)
     norm_rope_pool_kernel(const NormRopePoolParams p) {
-  constexpr int kRows = kKeys ? kGroup : kPooledQueries;  // of a block of threads
   __shared__ __align__(16) float scratch[2][kMaxWarps][kTokens];
   const int batch = static_cast<int>(blockIdx.y);
   const int block_first = static_cast<int>(blockIdx.x) * kRows;
-  const int present = min(max(p.rows - block_first, 0), kRows);
   float sums[kChunks][kColumns] = {}, gamma[kChunks][kColumns] = {};
 #pragma unroll
   for (int c = 0; c < kChunks; ++c)
@@ -254,6 +271,7 @@ __global__ void __launch_bounds__(kMaxThreads, 4)
     turn_rows<T>(p, batch, first, gamma, squares, rows);
     if constexpr (kKeys) {
       pool_keys<T>(p, batch, first, rows, sums);
+      if (step % 2 == 1) end_keys<T>(p, batch, first + kTokens - kGroup, sums);
     } else if (p.staggered) {
       pick_queries<T>(p, batch, first, rows);
     } else {
@@ -265,9 +283,10 @@ __global__ void __launch_bounds__(kMaxThreads, 4)
           for (int i = 0; i < kColumns; ++i) sums[c][i] += rows[t][c][i];
     }
   }
+  if constexpr (kKeys) return;
+  const int present = min(max(p.rows - block_first, 0), kRows);
   const std::int64_t token = p.first_token + block_first;
-  if (kKeys && batch == 0 && threadIdx.x == 0) write_weights(p, token, present);
-  if (!kKeys && p.staggered) {
+  if (p.staggered) {
     const std::int64_t group = token / kStaggeredQueries;
     return clear_queries<T>(p, batch, group + (present + kStaggeredQueries - 1) / kStaggeredQueries,
                             group + kRows / kStaggeredQueries);
@@ -275,27 +294,19 @@ __global__ void __launch_bounds__(kMaxThreads, 4)
 #pragma unroll
   for (int c = 0; c < kChunks; ++c) {
     if (!has_chunk(p, c)) continue;
-    if constexpr (kKeys) {
-      write_mean(sums[c], present,
-                 static_cast<T*>(p.keys) + chunk_offset(p, batch, c, p.pyramid_rows) +
-                     (p.begin[2] + token / kGroup) * p.depth);
-    } else {
-      float mean[kColumns];
+    float mean[kColumns];
 #pragma unroll
-      for (int i = 0; i < kColumns; ++i)
-        mean[i] = present == 0 ? 0.0f : sums[c][i] / static_cast<float>(present) * p.scale_log2;
-      store_floats<kColumns>(mean, static_cast<T*>(p.means) +
-                                       chunk_offset(p, batch, c, p.mean_rows) +
-                                       token / kPooledQueries * p.depth);
-    }
+    for (int i = 0; i < kColumns; ++i)
+      mean[i] = present == 0 ? 0.0f : sums[c][i] / static_cast<float>(present) * p.scale_log2;
+    store_floats<kColumns>(mean, static_cast<T*>(p.means) + chunk_offset(p, batch, c, p.mean_rows) +
+                                     token / kPooledQueries * p.depth);
   }
 }
 
 template <typename T, bool kKeys>
 void launch(CudaRuntime& runtime, const NormRopePoolParams& p, std::int64_t batches) {
   const int threads = (p.width + 32 * kChunks * kColumns - 1) / (32 * kChunks * kColumns) * 32;
-  const int rows = kKeys ? kGroup : kPooledQueries;
-  const dim3 grid(static_cast<unsigned>((p.padded_rows + rows - 1) / rows),
+  const dim3 grid(static_cast<unsigned>((p.padded_rows + kRows - 1) / kRows),
                   static_cast<unsigned>(batches));
   norm_rope_pool_kernel<T, kKeys><<<grid, threads, 0, runtime.stream()>>>(p);
   PSAGEN_CUDA(cudaGetLastError());

@@ -31,43 +31,47 @@ __constant__ const float kShares[kGroup + 1] = {0.0f,     1.0f,     1.0f / 2, 1.
 // How rows are written: to be read soon, or by others than the kernels that run now.
 enum class RowStores { kKept, kOnce };
 
-// The mean of `count` tokens, up to eight; zeros where there are none.
 template <RowStores kStores = RowStores::kKept, typename T, int N>
-__device__ inline void write_mean(const float (&sum)[N], int count, T* to) {
-  const float share = kShares[count];
+__device__ inline void write_scaled(const float (&sum)[N], float share, T* to) {
   Pack<T, N> row;
 #pragma unroll
   for (int i = 0; i < N; ++i) row.values[i] = narrow<T>(sum[i] * share);
   if constexpr (kStores == RowStores::kOnce) {
-    static_assert(sizeof(row) == sizeof(uint2));
-    __stcs(reinterpret_cast<uint2*>(to), *reinterpret_cast<const uint2*>(&row));
+    static_assert(sizeof(row) == sizeof(uint4));
+    __stcs(reinterpret_cast<uint4*>(to), *reinterpret_cast<const uint4*>(&row));
   } else {
     store_pack(row, to);
   }
 }
 
-// The same N elements of eight tokens, zeros past the last one, as they are stored: all loads are
-// in flight before the first is needed.
+// The mean of `count` tokens, up to eight; zeros where there are none.
 template <typename T, int N>
+__device__ inline void write_mean(const float (&sum)[N], int count, T* to) {
+  write_scaled(sum, kShares[count], to);
+}
+
+// The same eight elements of eight tokens, zeros past the last one, as they are stored: all loads
+// are in flight before the first is needed.
+template <typename T>
 struct Group {
-  Pack<T, N> rows[kGroup];
+  Pack<T, kHeadChunk> rows[kGroup];
 
   __device__ void load(const T* first, std::int64_t stride, int present) {
 #pragma unroll
     for (int t = 0; t < kGroup; ++t) {
       rows[t] = {};
-      if (t < present) rows[t] = *reinterpret_cast<const Pack<T, N>*>(first + t * stride);
+      if (t < present) rows[t] = *reinterpret_cast<const Pack<T, kHeadChunk>*>(first + t * stride);
     }
   }
   // The same of rows that this kernel's other readers do not wait for.
   __device__ void load_once(const T* first, std::int64_t stride, int present) {
-    static_assert(sizeof(Pack<T, N>) == sizeof(uint2));
+    static_assert(sizeof(rows[0]) == sizeof(uint4));
 #pragma unroll
     for (int t = 0; t < kGroup; ++t, first += stride) {
       keep(first);  // one address, not eight
       rows[t] = {};
       if (t < present)
-        *reinterpret_cast<uint2*>(&rows[t]) = __ldcs(reinterpret_cast<const uint2*>(first));
+        *reinterpret_cast<uint4*>(&rows[t]) = __ldcs(reinterpret_cast<const uint4*>(first));
     }
   }
 };
@@ -87,11 +91,15 @@ struct PyramidRows {
 };
 
 // The rows of levels 2, 4 and 8 that the tokens from `token` on, `present` of them, are averaged
-// in. Each level's sums are those of the level below, two by two (the order of the CPU); a sum is
-// taken where its tokens come up, so that few of them are held at a time.
-template <RowStores kStores = RowStores::kKept, typename T, int N>
-__device__ inline void write_group_means(const Group<T, N>& tokens, const PyramidRows<T>& rows,
+// in; kWhole: all eight are. Each level's sums are those of the level below, two by two (the order
+// of the CPU); a sum is taken where its tokens come up, so that few of them are held at a time.
+template <RowStores kStores = RowStores::kKept, bool kWhole = false, typename T>
+__device__ inline void write_group_means(const Group<T>& tokens, const PyramidRows<T>& rows,
                                          int token, int present) {
+  constexpr int N = kHeadChunk;
+  const auto share = [&](int row, int level) {
+    return kWhole ? 1.0f / static_cast<float>(level) : kShares[tokens_of_row(row, level, present)];
+  };
   float eight[N];
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
@@ -103,17 +111,16 @@ __device__ inline void write_group_means(const Group<T, N>& tokens, const Pyrami
       for (int i = 0; i < N; ++i)
         pair[i] = widen(tokens.rows[2 * u].values[i]) + widen(tokens.rows[2 * u + 1].values[i]);
       if (!rows.coarsest_only)
-        write_mean<kStores>(pair, tokens_of_row(u, 2, present), rows.at(0, token) + u * rows.depth);
+        write_scaled<kStores>(pair, share(u, 2), rows.at(0, token) + u * rows.depth);
 #pragma unroll
       for (int i = 0; i < N; ++i) four[i] = u % 2 == 0 ? pair[i] : four[i] + pair[i];
     }
     if (!rows.coarsest_only)
-      write_mean<kStores>(four, tokens_of_row(half, 4, present),
-                          rows.at(1, token) + half * rows.depth);
+      write_scaled<kStores>(four, share(half, 4), rows.at(1, token) + half * rows.depth);
 #pragma unroll
     for (int i = 0; i < N; ++i) eight[i] = half == 0 ? four[i] : eight[i] + four[i];
   }
-  write_mean<kStores>(eight, present, rows.at(2, token));
+  write_scaled<kStores>(eight, share(0, 8), rows.at(2, token));
 }
 
 }  // namespace psagen::kernels::cuda

@@ -21,7 +21,7 @@ constexpr int kMostGroups = 16;    // of a key block
 constexpr int kMostThreads = 512;  // 16 groups x 32 chunks of 8 elements
 
 template <typename T>
-using KeyGroup = Group<T, kHeadChunk>;  // of keys or of values
+using KeyGroup = Group<T>;  // of keys or of values
 
 struct PoolParams {
   HeadRows k, v;

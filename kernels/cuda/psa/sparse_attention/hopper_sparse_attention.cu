@@ -60,8 +60,10 @@ PendingRows pending_rows(const SparseAttentionArgs& args, int* counters) {
   pending.heads = static_cast<int>(args.q.dim(2));
   pending.all_heads = static_cast<int>(args.q.dim(0)) * pending.heads;
   // Rows that are absent, of the last key block, are made, too: zeros.
+  constexpr int kMostChunkTokens = 64;
+  pending.chunk_tokens = std::min(pyramid.shape.key_block, kMostChunkTokens);
   pending.chunks_of_rows = static_cast<int>(pyramid.shape.key_blocks()) *
-                           (pyramid.shape.key_block / PendingRows::kTokens);
+                           (pyramid.shape.key_block / pending.chunk_tokens);
   pending.chunks = (args.pending == PyramidPart::kAll ? 2 : 1) * pending.chunks_of_rows;
   pending.taken = counters;
   pending.done = counters + 1;

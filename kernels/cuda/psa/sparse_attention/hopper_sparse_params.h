@@ -12,13 +12,12 @@ namespace psagen::kernels::cuda {
 
 // Rows of the pyramid that the kernel makes itself: of the values, or of keys and values.
 struct PendingRows {
-  static constexpr int kTokens = 32;  // of a chunk: no key block is smaller
-
   HeadRows k, v;
   void *keys = nullptr, *values = nullptr;  // [B, N, rows, D]
   int begin[3] = {};                        // the first rows of levels 2, 4 and 8
   std::int64_t rows = 0;                    // of one head
   int tokens = 0, heads = 0, all_heads = 0;
+  int chunk_tokens = 0;    // divides a key block
   int chunks_of_rows = 0;  // of the keys of a head, or of its values
   int chunks = 0;          // of a head: first its values', then its keys'; 0: nothing is pending
 

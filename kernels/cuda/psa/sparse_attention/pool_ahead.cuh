@@ -1,10 +1,10 @@
 // Pyramid rows made by warps that attention leaves idle, ahead of the warps that attend
 // (PendingRows in hopper_sparse_params.h).
 //
-// The work is numbered, chunks of 32 tokens of one head, the heads in order; a warp that is free
-// takes the next number. Nobody here waits for anybody, so what the loading warp waits for always
-// comes. A warp's lanes cover a token's row by accesses of 8 bytes, one row or two at a time. Sums
-// and rounding are those of ../pooling.cuh.
+// The work is numbered, chunks of 64 or 32 tokens of one head, the heads in order; a warp that is
+// free takes the next number. Nobody here waits for anybody, so what the loading warp waits for
+// always comes. A warp's lanes cover a token's row by accesses of 16 bytes, two rows or four at a
+// time. Sums and rounding are those of ../pooling.cuh.
 #pragma once
 
 #include <type_traits>
@@ -32,36 +32,27 @@ __device__ inline int load_acquired(const int* from) {
   return value;
 }
 
-__device__ inline int present_tokens(const PendingRows& pending, int first) {
-  return min(max(pending.tokens - first, 0), kGroup);
-}
-
-// kTokens tokens from `first` on, of keys or values of a head: all rows that they are averaged in.
-template <typename T, int kHeadDim>
+// The tokens of a chunk, from `first` on, of keys or values of a head: all rows that they are
+// averaged in. kWhole: all tokens are there.
+template <bool kWhole, typename T, int kHeadDim>
 __device__ inline void pool_tokens(const PendingRows& pending, const T* from, int token_stride,
                                    T* to, int first, int lane) {
-  constexpr int kElements = 4;
-  constexpr int kLanes = kHeadDim / kElements;  // of a row
-  constexpr int kStep = 32 / kLanes * kGroup;   // tokens that the warp takes with one group a lane
-  constexpr int kGroups = 2;                    // in flight: sixteen loads
-  static_assert(PendingRows::kTokens % (kGroups * kStep) == 0);
-  from += lane % kLanes * kElements;
-  to += lane % kLanes * kElements;
+  constexpr int kLanes = kHeadDim / kHeadChunk;  // of a row
+  constexpr int kStep = 32 / kLanes * kGroup;    // tokens that the warp takes at a time
+  static_assert(32 % kStep == 0, "what a chunk has at least");
+  const int own = first + lane / kLanes * kGroup;
+  from += lane % kLanes * kHeadChunk + static_cast<std::int64_t>(own) * token_stride;
+  to += lane % kLanes * kHeadChunk;
 #pragma unroll 1
-  for (int turn = 0; turn < PendingRows::kTokens / (kGroups * kStep); ++turn) {
-    const int token = first + turn * kGroups * kStep + lane / kLanes * kGroup;
-    Group<T, kElements> groups[kGroups];
+  for (int step = 0; step < pending.chunk_tokens; step += kStep) {
     keep(from);
     keep(to);
-#pragma unroll
-    for (int g = 0; g < kGroups; ++g)
-      groups[g].load_once(from + static_cast<std::int64_t>(token + g * kStep) * token_stride,
-                          token_stride, present_tokens(pending, token + g * kStep));
-#pragma unroll
-    for (int g = 0; g < kGroups; ++g)
-      write_group_means<RowStores::kOnce>(groups[g], PyramidRows<T>{to, pending.begin, kHeadDim},
-                                          token + g * kStep,
-                                          present_tokens(pending, token + g * kStep));
+    const int present = kWhole ? kGroup : min(max(pending.tokens - own - step, 0), kGroup);
+    Group<T> tokens;
+    tokens.load_once(from, token_stride, present);
+    write_group_means<RowStores::kOnce, kWhole>(tokens, PyramidRows<T>{to, pending.begin, kHeadDim},
+                                                own + step, present);
+    from += static_cast<std::int64_t>(kStep) * token_stride;
   }
 }
 
@@ -72,12 +63,16 @@ __device__ inline void pool_chunk(const PendingRows& pending, int number, int la
   const int batch = all_head / pending.heads, head = all_head - batch * pending.heads;
   const int of_head = pending.chunks_of_rows;
   const bool is_key = chunk >= of_head;  // where there are more chunks than those of the values
-  const int first = (is_key ? chunk - of_head : chunk) * PendingRows::kTokens;
+  const int first = (is_key ? chunk - of_head : chunk) * pending.chunk_tokens;
   const std::int64_t to = all_head * pending.rows * kHeadDim;
   const auto pool = [&]<typename Element>(const HeadRows& from, Element* rows) {
-    pool_tokens<Element, kHeadDim>(
-        pending, static_cast<const Element*>(from.data) + from.offset(batch, 0, head),
-        static_cast<int>(from.token_stride), rows + to, first, lane);
+    const Element* const tokens =
+        static_cast<const Element*>(from.data) + from.offset(batch, 0, head);
+    const int stride = static_cast<int>(from.token_stride);
+    if (first + pending.chunk_tokens <= pending.tokens)
+      pool_tokens<true, Element, kHeadDim>(pending, tokens, stride, rows + to, first, lane);
+    else
+      pool_tokens<false, Element, kHeadDim>(pending, tokens, stride, rows + to, first, lane);
   };
   if constexpr (std::is_same_v<S, T>) {
     pool(is_key ? pending.k : pending.v, static_cast<T*>(is_key ? pending.keys : pending.values));
