@@ -81,6 +81,9 @@ __device__ inline void sum_rows(float (&values)[kTokens], float (&scratch)[kMaxW
   }
 }
 
+// What is made of the rows besides.
+enum class Pooling { kQueries, kKeys, kCoarsestKeys };
+
 // Absent rows and chunks are zeros.
 __device__ inline void load_rows(const NormRopePoolParams& p, int batch, int first, Rows& rows) {
 #pragma unroll
@@ -150,7 +153,7 @@ __device__ inline bool has_chunk(const NormRopePoolParams& p, int chunk) {
 }
 
 // Means of two and of four of the rows, unless level 8 is enough; their sum is added to `eight`.
-template <typename T>
+template <typename T, bool kCoarsestOnly>
 __device__ inline void pool_keys(const NormRopePoolParams& p, int batch, int first,
                                  const Rows& rows, float (&eight)[kChunks][kColumns]) {
   const int present = min(max(p.rows - first, 0), kTokens);
@@ -165,13 +168,13 @@ __device__ inline void pool_keys(const NormRopePoolParams& p, int batch, int fir
     for (int u = 0; u < 2; ++u) {
 #pragma unroll
       for (int i = 0; i < kColumns; ++i) pairs[u][i] = rows[2 * u][c][i] + rows[2 * u + 1][c][i];
-      if (!p.coarsest_only)
+      if (!kCoarsestOnly)
         write_mean(pairs[u], tokens_of_row(u, 2, present),
                    to + (p.begin[0] + token / 2 + u) * p.depth);
     }
 #pragma unroll
     for (int i = 0; i < kColumns; ++i) four[i] = pairs[0][i] + pairs[1][i];
-    if (!p.coarsest_only) write_mean(four, present, to + (p.begin[1] + token / 4) * p.depth);
+    if (!kCoarsestOnly) write_mean(four, present, to + (p.begin[1] + token / 4) * p.depth);
 #pragma unroll
     for (int i = 0; i < kColumns; ++i) eight[c][i] += four[i];
   }
@@ -240,9 +243,10 @@ __device__ inline void end_keys(const NormRopePoolParams& p, int batch, int firs
   }
 }
 
-template <typename T, bool kKeys>
+template <typename T, Pooling kPooling>
 __global__ void __launch_bounds__(kMaxThreads, 4)
     norm_rope_pool_kernel(const NormRopePoolParams p) {
+  constexpr bool kKeys = kPooling != Pooling::kQueries;
   __shared__ __align__(16) float scratch[2][kMaxWarps][kTokens];
   const int batch = static_cast<int>(blockIdx.y);
   const int block_first = static_cast<int>(blockIdx.x) * kRows;
@@ -270,7 +274,7 @@ __global__ void __launch_bounds__(kMaxThreads, 4)
     sum_rows(squares, scratch[step % 2]);
     turn_rows<T>(p, batch, first, gamma, squares, rows);
     if constexpr (kKeys) {
-      pool_keys<T>(p, batch, first, rows, sums);
+      pool_keys<T, kPooling == Pooling::kCoarsestKeys>(p, batch, first, rows, sums);
       if (step % 2 == 1) end_keys<T>(p, batch, first + kTokens - kGroup, sums);
     } else if (p.staggered) {
       pick_queries<T>(p, batch, first, rows);
@@ -303,19 +307,20 @@ __global__ void __launch_bounds__(kMaxThreads, 4)
   }
 }
 
-template <typename T, bool kKeys>
+template <typename T, Pooling kPooling>
 void launch(CudaRuntime& runtime, const NormRopePoolParams& p, std::int64_t batches) {
   const int threads = (p.width + 32 * kChunks * kColumns - 1) / (32 * kChunks * kColumns) * 32;
   const dim3 grid(static_cast<unsigned>((p.padded_rows + kRows - 1) / kRows),
                   static_cast<unsigned>(batches));
-  norm_rope_pool_kernel<T, kKeys><<<grid, threads, 0, runtime.stream()>>>(p);
+  norm_rope_pool_kernel<T, kPooling><<<grid, threads, 0, runtime.stream()>>>(p);
   PSAGEN_CUDA(cudaGetLastError());
 }
 
 template <typename T>
 void launch_of_type(CudaRuntime& runtime, const NormRopePoolParams& p, std::int64_t batches) {
-  if (p.keys != nullptr) return launch<T, true>(runtime, p, batches);
-  launch<T, false>(runtime, p, batches);
+  if (p.keys == nullptr) return launch<T, Pooling::kQueries>(runtime, p, batches);
+  if (p.coarsest_only) return launch<T, Pooling::kCoarsestKeys>(runtime, p, batches);
+  launch<T, Pooling::kKeys>(runtime, p, batches);
 }
 
 }  // namespace

@@ -92,8 +92,17 @@ struct PackedTiles {
     if (warp == kKeys) load_jobs<kKeys>(params, shared, lane);
     if (warp == kValues) load_jobs<kValues>(params, shared, lane);
     if (warp == kJobs) announce_jobs(params, shared, lane);
-    if (warp == kPooling && params.pending.chunks > 0)
-      pool(params.pending, params.pending.all_chunks(), lane);
+    if (warp == kPooling && params.pending.chunks > 0) pool_heads(params, lane);
+  }
+
+  // Rows of a head once query blocks of the head before are worked on, no earlier: they would be
+  // out of L2 before they are read, and others with them.
+  static __device__ void pool_heads(const Params& params, int lane) {
+    for (int head = 0; head < params.pending.all_heads; ++head) {
+      const int begun = (head - 1) * params.problem.query_blocks - static_cast<int>(gridDim.x);
+      while (load_relaxed(params.queue.next) <= begun) __nanosleep(500);
+      pool(params.pending, (head + 1) * params.pending.chunks, lane);
+    }
   }
 
   // By the computing warps, which have nothing to do until the first head's rows are there: a warp
