@@ -10,6 +10,7 @@
 #include "kernels/cuda/psa/norm_rope_pool.h"
 
 #include "kernels/cuda/cuda_check.h"
+#include "kernels/cuda/device/async_copy.cuh"
 #include "kernels/cuda/device/numeric.cuh"
 #include "kernels/cuda/device/row_launch.cuh"
 #include "kernels/cuda/psa/pooling.cuh"
@@ -84,20 +85,36 @@ __device__ inline void sum_rows(float (&values)[kTokens], float (&scratch)[kMaxW
 // What is made of the rows besides.
 enum class Pooling { kQueries, kKeys, kCoarsestKeys };
 
+// Rows on their way, each chunk read by the thread that asked for it: no barrier is needed.
+struct Stage {
+  float4 rows[kTokens][kChunks][kMaxThreads];
+};
+constexpr int kStages = 2;
+
 // Absent rows and chunks are zeros.
-__device__ inline void load_rows(const NormRopePoolParams& p, int batch, int first, Rows& rows) {
+__device__ inline void start_rows(const NormRopePoolParams& p, int batch, int first, Stage& stage) {
 #pragma unroll
   for (int t = 0; t < kTokens; ++t)
 #pragma unroll
     for (int c = 0; c < kChunks; ++c) {
       const int column =
           (static_cast<int>(threadIdx.x) + c * static_cast<int>(blockDim.x)) * kColumns;
-      Pack<float, kColumns> pack = {};
-      if (first + t < p.rows && column < p.width)
-        pack = load_chunk_once<true, float, kColumns>(p.x + p.x_rows.offset(batch, first + t) +
-                                                      column);
+      const bool is_there = first + t < p.rows && column < p.width;
+      copy_16_async(shared_address(&stage.rows[t][c][threadIdx.x]),
+                    p.x + (is_there ? p.x_rows.offset(batch, first + t) + column : 0), is_there);
+    }
+}
+
+__device__ inline void take_rows(const Stage& stage, Rows& rows) {
 #pragma unroll
-      for (int i = 0; i < kColumns; ++i) rows[t][c][i] = pack.values[i];
+  for (int t = 0; t < kTokens; ++t)
+#pragma unroll
+    for (int c = 0; c < kChunks; ++c) {
+      const float4 chunk = stage.rows[t][c][threadIdx.x];
+      rows[t][c][0] = chunk.x;
+      rows[t][c][1] = chunk.y;
+      rows[t][c][2] = chunk.z;
+      rows[t][c][3] = chunk.w;
     }
 }
 
@@ -217,12 +234,14 @@ __device__ inline void clear_queries(const NormRopePoolParams& p, int batch, std
                                           chunk_offset(p, batch, c, p.mean_rows) + row * p.depth);
 }
 
-// By one thread: of the rows made of eight tokens.
-__device__ inline void write_weights(const NormRopePoolParams& p, std::int64_t token, int present) {
-  for (int i = 0, level = 2; level <= kGroup; ++i, level *= 2)
-    for (int u = 0; u < kGroup / level; ++u)
-      p.log2_weight[p.begin[i] + token / level + u] =
-          log2_weight_of(tokens_of_row(u, level, present));
+// Of the rows made of eight tokens, a thread each: four of level 2, two of level 4 and one.
+__device__ inline void write_weight(const NormRopePoolParams& p, std::int64_t token, int present) {
+  const int own = static_cast<int>(threadIdx.x);
+  if (own >= kGroup - 1) return;
+  const int index = own < 4 ? 0 : own < 6 ? 1 : 2;
+  const int row = own - (index == 0 ? 0 : index == 1 ? 4 : 6), level = 2 << index;
+  p.log2_weight[p.begin[index] + token / level + row] =
+      log2_weight_of(tokens_of_row(row, level, present));
 }
 
 // The mean of eight keys, whose sum is complete, and the weights of the rows made of them.
@@ -231,7 +250,7 @@ __device__ inline void end_keys(const NormRopePoolParams& p, int batch, int firs
                                 float (&eight)[kChunks][kColumns]) {
   const int present = min(max(p.rows - first, 0), kGroup);
   const std::int64_t token = p.first_token + first;
-  if (batch == 0 && threadIdx.x == 0) write_weights(p, token, present);
+  if (batch == 0) write_weight(p, token, present);
 #pragma unroll
   for (int c = 0; c < kChunks; ++c) {
     if (has_chunk(p, c))
@@ -248,6 +267,8 @@ __global__ void __launch_bounds__(kMaxThreads, 4)
     norm_rope_pool_kernel(const NormRopePoolParams p) {
   constexpr bool kKeys = kPooling != Pooling::kQueries;
   __shared__ __align__(16) float scratch[2][kMaxWarps][kTokens];
+  extern __shared__ __align__(16) std::byte norm_rope_pool_memory[];
+  Stage* const stages = reinterpret_cast<Stage*>(norm_rope_pool_memory);
   const int batch = static_cast<int>(blockIdx.y);
   const int block_first = static_cast<int>(blockIdx.x) * kRows;
   float sums[kChunks][kColumns] = {}, gamma[kChunks][kColumns] = {};
@@ -257,11 +278,17 @@ __global__ void __launch_bounds__(kMaxThreads, 4)
       load_reals<kColumns>(
           p.gamma, (static_cast<int>(threadIdx.x) + c * static_cast<int>(blockDim.x)) * kColumns,
           gamma[c]);
+  start_rows(p, batch, block_first, stages[0]);
+  commit_copies();
 #pragma unroll 1
   for (int step = 0; step < kRows / kTokens; ++step) {
     const int first = block_first + step * kTokens;
+    if (step + 1 < kRows / kTokens)
+      start_rows(p, batch, first + kTokens, stages[(step + 1) % kStages]);
+    commit_copies();
+    wait_for_copies<1>();
     Rows rows;
-    load_rows(p, batch, first, rows);
+    take_rows(stages[step % kStages], rows);
     float squares[kTokens];
 #pragma unroll
     for (int t = 0; t < kTokens; ++t) {
@@ -312,7 +339,11 @@ void launch(CudaRuntime& runtime, const NormRopePoolParams& p, std::int64_t batc
   const int threads = (p.width + 32 * kChunks * kColumns - 1) / (32 * kChunks * kColumns) * 32;
   const dim3 grid(static_cast<unsigned>((p.padded_rows + kRows - 1) / kRows),
                   static_cast<unsigned>(batches));
-  norm_rope_pool_kernel<T, kPooling><<<grid, threads, 0, runtime.stream()>>>(p);
+  constexpr int kSharedBytes = kStages * sizeof(Stage);
+  const auto kernel = norm_rope_pool_kernel<T, kPooling>;
+  PSAGEN_CUDA(
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes));
+  kernel<<<grid, threads, kSharedBytes, runtime.stream()>>>(p);
   PSAGEN_CUDA(cudaGetLastError());
 }
 
