@@ -21,7 +21,7 @@ namespace {
 
 constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;
 constexpr std::uintptr_t kMaxAlignment = 256;  // the most cuBLASLt asks for
-constexpr int kCandidates = 8;
+constexpr int kCandidates = 64;
 constexpr double kMeasuredWork = 1e9;  // floating-point operations from which on timing pays
 constexpr float kMeasuredMilliseconds = 2.0f;
 constexpr int kMaxRepeats = 20;

@@ -31,54 +31,11 @@
 // D = 128, 588 to 620 TFLOP/s at 32,760 tokens and 12 heads, where cuDNN 9.19 gave 558 to 587.
 #pragma once
 
-#include "kernels/cuda/dense_attention/fused_job.cuh"
-#include "kernels/cuda/dense_attention/hopper_traits.h"
+#include "kernels/cuda/dense_attention/hopper_loads.cuh"
 #include "kernels/cuda/dense_attention/job_parts.cuh"
-#include "kernels/cuda/dense_attention/tile_ring.cuh"
-#include "kernels/cuda/device/hopper.cuh"
 #include "kernels/cuda/device/online_softmax.cuh"
 
 namespace psagen::kernels::cuda {
-
-template <typename Traits, typename Tiles>
-__device__ inline void init_barriers(HopperShared<Traits, Tiles>& shared) {
-  for (int i = 0; i < 2; ++i) {
-    init_barrier(&shared.job_ring.full[i], 1);
-    init_barrier(&shared.job_ring.empty[i], Tiles::kJobReaders);
-    init_barrier(&shared.query_ring.full[i], 1);
-    init_barrier(&shared.query_ring.empty[i], 4 * Traits::kConsumers);  // a lane of each warp
-  }
-  for (int i = 0; i < Traits::kSlots; ++i) {
-    init_barrier(&shared.tile_ring.full[i], Tiles::kLoaders);
-    init_barrier(&shared.tile_ring.empty[i], Traits::kConsumers);
-  }
-  fence_barrier_init();
-  skip_first_values(shared.tile_ring, Tiles::kLoaders, Traits::kConsumers);
-}
-
-// Once the slot is empty, queues the copy of 128 rows from `row` on; `policy`: of L2, optional.
-template <typename Traits, typename Tile, typename Ring, int kSlots, typename Place,
-          typename... Policy>
-__device__ inline void load_tile(Tile (&tiles)[kSlots], Ring& ring, Place place,
-                                 const CUtensorMap& map, int row, const FusedJob& job,
-                                 Policy... policy) {
-  const std::uint32_t slot = place.slot();
-  wait_barrier(&ring.empty[slot], place.parity() ^ 1);
-  arrive_expecting(&ring.full[slot], Traits::kTileBytes);
-#pragma unroll
-  for (int box = 0; box < Traits::kBoxes; ++box)
-    load_box(tiles[slot].bytes + box * Traits::kBoxBytes, map, &ring.full[slot], box * kBoxColumns,
-             row, job.head, job.batch, policy...);
-}
-
-template <typename Traits, typename Tiles>
-__device__ inline void load_queries(HopperShared<Traits, Tiles>& shared, RingPlace<2> turn,
-                                    const CUtensorMap& map, const FusedJob& job) {
-  if constexpr (Tiles::kSparesL2)
-    load_tile<Traits>(shared.queries, shared.query_ring, turn, map, job.query, job, evict_first());
-  else
-    load_tile<Traits>(shared.queries, shared.query_ring, turn, map, job.query, job);
-}
 
 // A warpgroup's 64 queries: what is kept in registers, and the steps of a tile.
 template <typename Traits, typename Tiles>

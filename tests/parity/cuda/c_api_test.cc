@@ -44,7 +44,8 @@ class CApiCuda : public CudaParity {
   void expect_same_bits(std::size_t bytes, const Forward& forward) {
     void* memory = nullptr;
     ASSERT_EQ(cudaMalloc(&memory, bytes + kMargin), cudaSuccess);
-    ASSERT_EQ(cudaMemset(memory, 0xa5, bytes + kMargin), cudaSuccess);
+    // On the stream: it waits for no other, and a memset is not waited for.
+    ASSERT_EQ(cudaMemsetAsync(memory, 0xa5, bytes + kMargin, stream_), cudaSuccess);
     unsigned char* const workspace = static_cast<unsigned char*>(memory) + 1;  // wherever it begins
     ASSERT_EQ(forward(workspace, bytes), PSAGEN_OK) << psagen_last_error(handle_);
     ASSERT_EQ(cudaStreamSynchronize(stream_), cudaSuccess);
