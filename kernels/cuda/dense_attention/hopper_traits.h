@@ -25,7 +25,7 @@ struct HopperTraits {
   // kHeadDim / 2 registers a thread.
   static constexpr int kQueries = kFusedQueries;
   static constexpr int kKeys = 128;
-  static constexpr int kSlots = kHeadDim == 64 ? 10 : 5;  // tiles of keys and values together
+  static constexpr int kSlots = 5;  // tiles of keys and values together
   static constexpr int kScores = kKeys / 2;
   static constexpr int kSums = kHeadDim / 2;
 

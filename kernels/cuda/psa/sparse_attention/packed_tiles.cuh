@@ -24,7 +24,6 @@ template <typename Traits>
 struct PackedTiles {
   using Params = HopperSparseParams;
   static constexpr int kColumns = Traits::kKeys;
-  static constexpr int kRowBytes = Traits::kTileBytes / kColumns;
 
   // How a tile's columns came about: level after level, then those that are not there.
   struct TileColumns {
@@ -48,11 +47,10 @@ struct PackedTiles {
   // Warps of the first warpgroup.
   enum Role { kKeys, kValues, kJobs, kPooling };
 
-  // Notes on tile t are written when the slot of its keys is empty: of five slots, when the values
-  // of t - 4 were given back, of ten, the keys of t - 5. The softmax of t - 4, or t - 6, is over
-  // then.
-  static constexpr int kWeightSlots = kRowBytes == 256 ? 4 : 8;
-  static_assert(kWeightSlots >= Traits::kSlots / 2 + 2);
+  // Notes on tile t are written when the slot of its keys is empty, which is when the values of
+  // t - 4 were given back: its softmax is over then.
+  static constexpr int kWeightSlots = 4;
+  static_assert(Traits::kSlots == 5);
 
   struct Shared {
     float shift[kWeightSlots];
