@@ -88,7 +88,7 @@ struct NormPool {
   // not.
   PyramidShape shape;
   TensorView keys;
-  bool coarsest_only = false;  // of the keys, as PyramidPart::kCoarsestKeys
+  bool coarsest_only = false;  // of the keys only level 8, as PyramidPart::kCoarsestKeys
   TensorView log2_weight;
   // Of queries: SelectBlocksArgs::pooled_queries, of one of the estimators that have query rows.
   TensorView queries;
@@ -123,7 +123,8 @@ struct SparseAttentionArgs {
   // made. They are here, as build_pyramid makes them; weights and caps are there already.
   PyramidPart pending = PyramidPart::kNone;
   ConstTensorView levels;  // [B, N, query blocks, key blocks] U8
-  ConstTensorView order;   // [B * N * query blocks] I32, optional: in which order to work. A GPU
+  ConstTensorView order;   // [B * N * query blocks] I32, optional: in which order to work; head
+                           // after head where rows are pending (select_blocks makes it so). A GPU
                            // may sum the last rows of a long sequence in parts: another rounding
   double scale = 1.0;
   int query_block = 128;

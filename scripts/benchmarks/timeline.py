@@ -16,6 +16,7 @@ both parts. Needs nothing but Python 3.
 import argparse
 import bisect
 import json
+import os
 import re
 import sys
 from collections import defaultdict
@@ -189,7 +190,7 @@ def main():
         sys.exit(f"{args.trace}: no attention kernel among {len(events)} events")
     begin, end = longest_run(attention, args.gap_ms * 1e6)
     later = [event[0] for event in attention if event[0] >= end]
-    result = {"trace": args.trace, "denoising": describe_denoising(events, begin, end),
+    result = {"trace": os.path.basename(args.trace), "denoising": describe_denoising(events, begin, end),
               "decoding": describe_decoding(events, samples, end, later[0] if later else None)}
     result["denoising"]["attention_kernels"] = sum(begin <= event[0] < end for event in attention)
     if args.json:

@@ -20,7 +20,6 @@
 //   kProducerRegisters, kConsumerRegisters  of a thread that loads, and that computes
 //   kMayBeEmpty    whether a job may have no tile
 //   kSparesL2      whether queries and results are to leave L2 to keys and values
-//   kReadsShared   whether exponentiate() reads what produce() wrote to shared memory
 //   produce()      by the first warpgroup, all of its warps: announces jobs and loads tiles
 //   before_first() by the computing warps before they begin
 // and on the computing side, as a member of the warpgroup's:
@@ -154,16 +153,10 @@ struct HopperConsumer {
   __device__ bool open(Job& job) {
     const std::uint32_t slot = turn.slot(), parity = turn.parity();
     wait_barrier(&shared.job_ring.full[slot], parity);
-    const AnnouncedJob& announced = shared.jobs[slot];
-    // By shuffle: what it decides is known to be the same for a warp.
-    const int row = __shfl_sync(0xffffffffu, announced.row, 0);
-    const int first = __shfl_sync(0xffffffffu, announced.first, 0);
-    const int end = __shfl_sync(0xffffffffu, announced.end, 0);
-    const int piece = __shfl_sync(0xffffffffu, announced.piece, 0);
-    __syncwarp();  // all lanes have read it
-    if (lane == 0) arrive(&shared.job_ring.empty[slot]);
-    if (row < 0) return false;
-    job = {FusedJob(params.problem, row), first, end, piece, slot};
+    const AnnouncedJob announced = take_job(shared, slot, lane);
+    if (announced.row < 0) return false;
+    job = {FusedJob(params.problem, announced.row), announced.first, announced.end, announced.piece,
+           slot};
     wait_barrier(&shared.query_ring.full[slot], parity);
     ++turn.count;
     return true;
@@ -232,9 +225,10 @@ struct HopperConsumer {
 
   // The last values of a job that no other follows, or of a part.
   __device__ void end(const Job& job, Place& place) {
-    // One thread gives the values back for all; elsewhere a turn comes first, here nothing else
-    // tells that the other warps have read what the tiles keep in shared memory.
-    if constexpr (Tiles::kReadsShared) sync_threads(3 + group, 128);
+    // One thread gives the values back for all, and the result is written over the queries;
+    // elsewhere a turn comes first, here nothing else tells that the other warps are done with
+    // those and have read what the tiles keep in shared memory.
+    sync_threads(3 + group, 128);
     place = place.next();
     const RingSlot values = place.values_before();
     wait_barrier(&shared.tile_ring.full[values.slot()], values.parity());

@@ -16,7 +16,6 @@ struct DenseTiles {
   static constexpr int kConsumerRegisters = 224;
   static constexpr bool kMayBeEmpty = false;
   static constexpr bool kSparesL2 = false;
-  static constexpr bool kReadsShared = false;
 
   KeyWeights<kKeys> weights;
 

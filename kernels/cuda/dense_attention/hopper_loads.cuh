@@ -25,6 +25,22 @@ __device__ inline void init_barriers(HopperShared<Traits, Tiles>& shared) {
   skip_first_values(shared.tile_ring, Tiles::kLoaders, Traits::kConsumers);
 }
 
+// By a warp, for all its lanes: the announced job, whose slot is given back.
+template <typename BlockShared>
+__device__ inline AnnouncedJob take_job(BlockShared& shared, std::uint32_t slot, int lane) {
+  AnnouncedJob job;
+  if (lane == 0) {
+    job = shared.jobs[slot];
+    arrive(&shared.job_ring.empty[slot]);
+  }
+  // By shuffle: what it decides is known to be the same for a warp.
+  job.row = __shfl_sync(0xffffffffu, job.row, 0);
+  job.first = __shfl_sync(0xffffffffu, job.first, 0);
+  job.end = __shfl_sync(0xffffffffu, job.end, 0);
+  job.piece = __shfl_sync(0xffffffffu, job.piece, 0);
+  return job;
+}
+
 // Once the slot is empty, queues the copy of 128 rows from `row` on; `policy`: of L2, optional.
 template <typename Traits, typename Tile, typename Ring, int kSlots, typename Place,
           typename... Policy>

@@ -2,11 +2,11 @@
 // of the pyramid, or to 2 and 4 as well, queries to means of 32 or every eighth of them (NormPool
 // in kernels/psa/psa_args.h).
 //
-// A block of threads goes over 32 rows, four at a time; a thread has the same few
-// chunks of four columns of each, so that pooling needs no exchange, and one barrier serves the row
-// sums of four tokens. Sums are those of pyramid_pool.cu and pooled_queries.cu, bit for bit: of
-// rounded rows, pair by pair and one query after the other. Bytes beside the norm's: 1/8 or 7/8 of
-// y (keys), or 1/32 of it (queries).
+// A block of threads goes over 32 rows, four at a time, the next four on their way to shared
+// memory; a thread has the same few chunks of four columns of each, so that pooling needs no
+// exchange, and one barrier serves the row sums of four tokens. Sums are those of pyramid_pool.cu
+// and pooled_queries.cu, bit for bit: of rounded rows, pair by pair and one query after the other.
+// Bytes beside the norm's: 1/8 or 7/8 of y (keys), or 1/32 of it (queries).
 #include "kernels/cuda/psa/norm_rope_pool.h"
 
 #include "kernels/cuda/cuda_check.h"

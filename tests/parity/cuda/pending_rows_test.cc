@@ -1,5 +1,6 @@
 // Rows of the pyramid that are still to be made when attention begins: bit for bit the same rows
 // and the same answer as of a pyramid that was whole before.
+#include <optional>
 #include <utility>
 
 #include "tests/parity/cuda/sparse_call.h"
@@ -36,6 +37,13 @@ class PendingRowsCuda : public CudaParity {
                 {size.batch, size.heads, size.query_blocks(), size.key_blocks()});
     std::memcpy(host.view().bytes(), call.levels.data(), call.levels.size());
     const Mirrored levels = on_both(std::move(host));
+    std::optional<Mirrored> order;
+    if (!call.order.empty()) {
+      Tensor rows_in_order(host_memory_, DType::kI32, {std::ssize(call.order)});
+      std::memcpy(rows_in_order.view().bytes(), call.order.data(),
+                  call.order.size() * sizeof(call.order[0]));
+      order = on_both(std::move(rows_in_order));
+    }
     Mirrored out = poisoned(heads, summed);
     Mirrored lse = poisoned({size.batch, size.heads, size.tokens}, DType::kF32);
 
@@ -48,18 +56,19 @@ class PendingRowsCuda : public CudaParity {
     context_->runtime()->synchronize();  // the two contexts have a stream each
     device_ops.build_pyramid(
         {.k = part(1), .v = v, .similarity_thresholds = {}, .part = built, .pyramid = pyramid});
-    device_ops.sparse_attention({.q = part(0),
-                                 .k = part(1),
-                                 .v = v,
-                                 .pyramid = pyramid,
-                                 .pending = pending,
-                                 .levels = levels.device,
-                                 .order = {},
-                                 .scale = call.scale,
-                                 .query_block = size.query_block,
-                                 .out = out.device,
-                                 .lse = lse.device,
-                                 .executed_density = {}});
+    device_ops.sparse_attention(
+        {.q = part(0),
+         .k = part(1),
+         .v = v,
+         .pyramid = pyramid,
+         .pending = pending,
+         .levels = levels.device,
+         .order = order ? ConstTensorView(order->device) : ConstTensorView{},
+         .scale = call.scale,
+         .query_block = size.query_block,
+         .out = out.device,
+         .lse = lse.device,
+         .executed_density = {}});
     device_ops.context().runtime()->synchronize();
     return {bytes(keys.device), bytes(values.device), bytes(out.device), bytes(lse.device)};
   }
@@ -109,6 +118,27 @@ TEST_P(PendingRowsCuda, OfEveryLevelAndOfNone) {
     call.set_levels([&](auto...) { return level; });
     check(call, dtype(), 3);
   }
+}
+
+// A few query blocks, one job for a multiprocessor and no more tiles than places: what racecheck
+// can follow.
+TEST_P(PendingRowsCuda, OfAShortSequence) {
+  for (const std::int64_t depth : {64, 128}) {
+    SparseCall call({.tokens = 300, .heads = 2, .depth = depth}, dtype(), 90);
+    call.set_random_levels();
+    check(call, dtype());
+  }
+}
+
+// Head after head, as select_blocks orders rows; inside a head the last come first.
+TEST_P(PendingRowsCuda, InAnOrder) {
+  SparseCall call({.batch = 2, .tokens = 20 * 128 + 5, .heads = 5, .depth = 128}, dtype(), 95);
+  call.set_random_levels();
+  const std::int64_t query_blocks = call.size.query_blocks();
+  for (std::int64_t row = 0; row < call.size.rows(); ++row)
+    call.order.push_back(static_cast<std::int32_t>(row / query_blocks * query_blocks +
+                                                   query_blocks - 1 - row % query_blocks));
+  check(call, dtype(), 3);
 }
 
 // Heads by the hundred, each done before the next rows are waited for.

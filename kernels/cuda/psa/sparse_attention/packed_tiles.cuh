@@ -56,14 +56,13 @@ struct PackedTiles {
     float shift[kWeightSlots];
     alignas(16) float weights[kWeightSlots][kColumns];
   };
-  static constexpr int kJobReaders = 4 * Traits::kConsumers + 2;
+  static constexpr int kJobReaders = 4 * Traits::kConsumers + 2;  // who load keys and values
   static constexpr int kLoaders = 32;
   static constexpr int kProducerRegisters = 88;  // sixteen rows at a time of those that are pooled
   static constexpr int kConsumerRegisters = 208;
   static constexpr bool kMayBeEmpty = true;
   // Keys, values and pyramid of a head are 31 MB at 32,760 tokens, more than half of L2.
   static constexpr bool kSparesL2 = true;
-  static constexpr bool kReadsShared = true;
   static constexpr float kColumnWeights = -1.0f;  // in the place of a shift
 
   // The computing side.
@@ -155,9 +154,7 @@ struct PackedTiles {
     for (;; ++turn.count) {
       const std::uint32_t slot = turn.slot();
       wait_barrier(&shared.job_ring.full[slot], turn.parity());
-      const AnnouncedJob next = shared.jobs[slot];
-      __syncwarp();
-      if (lane == 0) arrive(&shared.job_ring.empty[slot]);
+      const AnnouncedJob next = take_job(shared, slot, lane);
       if (next.row < 0) return;
       if (params.pending.chunks > 0) fence_global_copies();
       const FusedJob job(params.problem, next.row);

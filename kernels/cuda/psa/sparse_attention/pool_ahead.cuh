@@ -2,9 +2,9 @@
 // (PendingRows in hopper_sparse_params.h).
 //
 // The work is numbered, chunks of 64 or 32 tokens of one head, the heads in order; a warp that is
-// free takes the next number. Nobody here waits for anybody, so what the loading warp waits for
-// always comes. A warp's lanes cover a token's row by accesses of 16 bytes, two rows or four at a
-// time. Sums and rounding are those of ../pooling.cuh.
+// free takes the next number. Nobody here waits for anybody, so what the announcing warp waits
+// for always comes, heads being taken in the same order. A warp's lanes cover a token's row by
+// accesses of 16 bytes, two rows or four at a time. Sums and rounding are those of ../pooling.cuh.
 #pragma once
 
 #include <type_traits>
