@@ -2,12 +2,13 @@
 """The lines of docs/benchmarks/gpu.md that are held against a bar, measured in one call.
 
     scripts/benchmarks/gpu_lines.py --program PSA-GEN --out FILE [--parts forward,attention,...]
-                                    [--python PYTHON] [--pairs 2]
+                                    [--python PYTHON] [--pairs 2] [--kernels BENCH_CUDA_SPARSE_ATTENTION]
 
 Runs PyTorch's part and ours in turn (torch, ours, torch, ours), since a GPU's clock is not the same
 from one minute to the next; a value is the median over the turns. Each command has a time limit of its
 own. The file is written anew after every command and holds what each one wrote. Prints each line's
-value, its bar and whether it is met; exit code 1 where one is not, or could not be measured. The
+value, its bar and whether it is met; exit code 1 where one is not, or could not be measured. The part
+`kernels`, attention without psa-gen around it, portable kernels too, wants the program of tests/bench/cuda. The
 commands of PyTorch run under --python, which needs torch (transformers for the part `text`);
 the script itself needs nothing but Python 3.
 """
@@ -32,6 +33,7 @@ BOUNDS = {
 }
 LARGE = ("--like", "wan2.1-14b", "--size", "1280x720")
 TOKENS = {"1.3b": "32,760 x 12", "14b": "75,600 x 40"}
+DENSE_TFLOP = 4 * 32760**2 * 12 * 128 * 1e-12
 # name: (seconds, script of PyTorch or part of `psa-gen bench`, flags)
 COMMANDS = {
     "torch-1.3b": (120, "torch_parts.py"),
@@ -47,10 +49,12 @@ COMMANDS = {
     "forward-14b": (180, "forward", *LARGE, "--layers", "4", "--rounds", "3"),
     "text": (120, "text", "--rounds", "10"),
     "decode": (90, "decode", "--rounds", "3"),
+    "kernels": (120, "kernels", "32760 x 12 x 128, blocks of 128"),
 }
 # What runs near each other: PyTorch's commands, then ours, and again.
 GROUPS = (
-    (("torch-1.3b",), ("attention-1.3b", "psa-attention-1.3b", *BOUNDS, "forward-1.3b", "psa-forward-1.3b")),
+    (("torch-1.3b",),
+     ("attention-1.3b", "psa-attention-1.3b", *BOUNDS, "forward-1.3b", "psa-forward-1.3b", "kernels")),
     (("torch-14b",), ("attention-14b", "psa-attention-14b", "forward-14b")),
     (("torch-text",), ("text",)),
     ((), ("decode",)),
@@ -90,6 +94,17 @@ def make_lines():
                  lambda ours, dense: ours["attention_ms"] / (ours["density"] * dense["ms"]), 1.25),
             Line("densities", f"{name}: pooling and selection / t, %", (name,),
                  lambda ours: 100 * ours["before_ms"] / ours["attention_ms"], 10, ".1f")]
+    lines += [
+        Line("kernels", "portable dense attention / FlashAttention 2, speed", ("kernels", "torch-1.3b"),
+             lambda ours, torch: torch["self_flash_ms"] / ours["portable dense"]["ms"], 0.9, at_least=True),
+        Line("kernels", "every block at level 1 / dense attention", ("kernels",),
+             lambda ours: ours["default all at level 1"]["ms"] / ours["default dense"]["ms"], 1.1)]
+    for density in ("0.1", "0.15", "0.2", "0.3"):
+        lines.append(Line("kernels", f"portable, density {density}: TFLOP/s / FlashAttention 2's",
+                          ("kernels", "torch-1.3b"),
+                          lambda ours, torch, case=f"portable density {density}":
+                          ours[case]["tflop_per_s"] / (DENSE_TFLOP / torch["self_flash_ms"] * 1e3),
+                          0.75, at_least=True))
     return lines + [
         Line("psa-forward", "forward 1.3b with psa:fast, ms", ("psa-forward-1.3b",), lambda ours: ours["ms"],
              195, ".1f"),
@@ -104,6 +119,8 @@ PARTS = tuple(dict.fromkeys(line.part for line in LINES))
 
 def facts_of(result):
     """The numbers that lines use: PyTorch's as they are, of ours the part after the product."""
+    if "cases" in result:
+        return result["cases"]
     if "results" not in result:
         return {key: value for key, value in result.items() if key.endswith("_ms") and not isinstance(value, dict)}
     part = result["results"][-1]
@@ -126,12 +143,27 @@ def write_presets(folder):
         (folder / f"{name}.json").write_text(json.dumps(preset))
 
 
+def read_cases(text):
+    """{"default dense": {"ms", "tflop_per_s"}, "portable density 0.1": ...} of a bench of tests/bench/cuda."""
+    cases, kernels = {}, None
+    for line in text.splitlines():
+        if not line.startswith("{"):
+            continue
+        row = json.loads(line)
+        kernels = row.get("kernels", kernels)
+        if "case" in row:
+            name = row["case"].split(", ", 2)[2]
+            cases[f"{kernels} {name}"] = {"ms": row["us"] * 1e-3, "tflop_per_s": row["tflop_per_s"]}
+    return cases
+
+
 def run_command(args, name, scratch):
     """What became of one command, its JSON under `result`."""
     limit, what, *flags = COMMANDS[name]
     out = scratch / "result.json"
     out.unlink(missing_ok=True)
     command = ([args.python, str(HERE / what), *flags] if what.endswith(".py")
+               else [args.kernels, *flags] if what == "kernels"
                else [args.program, "bench", what, *flags, "-o", out.name])
     run = {"command": name, "flags": [what, *flags], "exit_code": None, "error": None, "result": None}
     begin = time.monotonic()
@@ -142,6 +174,8 @@ def run_command(args, name, scratch):
             run["error"] = (done.stderr.strip().splitlines() or ["no message"])[-1]
         elif what.endswith(".py"):
             run["result"] = json.loads(done.stdout.strip().splitlines()[-1])
+        elif what == "kernels":
+            run["result"] = {"cases": read_cases(done.stdout)}
         else:
             run["result"] = json.loads(out.read_text())
     except subprocess.TimeoutExpired:
@@ -152,12 +186,19 @@ def run_command(args, name, scratch):
     return run
 
 
+def median_of(turns):
+    """Of numbers, or of each number of dicts."""
+    if isinstance(turns[0], dict):
+        return {key: median_of([turn[key] for turn in turns]) for key in turns[0]}
+    return statistics.median(turns)
+
+
 def medians(runs):
     found = {}
     for run in runs:
         if run["result"] is not None:
             found.setdefault(run["command"], []).append(facts_of(run["result"]))
-    return {name: {key: statistics.median(turn[key] for turn in turns) for key in turns[0]}
+    return {name: {key: median_of([turn[key] for turn in turns]) for key in turns[0]}
             for name, turns in found.items()}
 
 
@@ -179,15 +220,19 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--program", required=True, help="psa-gen")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--parts", default=",".join(PARTS), help="of " + ", ".join(PARTS))
+    parser.add_argument("--parts", help="of " + ", ".join(PARTS) + "; all, kernels where --kernels is given")
     parser.add_argument("--python", default=sys.executable, help="one that has torch")
     parser.add_argument("--pairs", type=int, default=2, help="turns of PyTorch and ours")
+    parser.add_argument("--kernels", help="bench_cuda_sparse_attention, for the part kernels")
     args = parser.parse_args()
-    parts = args.parts.split(",")
+    parts = args.parts.split(",") if args.parts else [part for part in PARTS if part != "kernels" or args.kernels]
     if unknown := set(parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
-    args.program, args.python = (str(Path(shutil.which(path) or path).absolute())  # run in another folder
-                                 for path in (args.program, args.python))
+    if "kernels" in parts and not args.kernels:
+        parser.error("the part kernels wants --kernels")
+    args.program, args.python, args.kernels = (  # run in another folder
+        path and str(Path(shutil.which(path) or path).absolute())
+        for path in (args.program, args.python, args.kernels))
     chosen = [line for line in LINES if line.part in parts]
     needed = {name for line in chosen for name in line.needs}
     runs, lines = [], []
