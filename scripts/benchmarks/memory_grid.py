@@ -4,13 +4,14 @@
     python3 scripts/make_random_checkpoint.py wan2.1-1.3b --hollow
     python3 scripts/make_random_checkpoint.py wan2.1-14b --14b --hollow
     scripts/benchmarks/memory_grid.py --program PSA-GEN --models wan2.1-1.3b wan2.1-14b --out FILE
-                                      [--only '14b-*' '*-8gb'] [--timeout 300] [--gpu 0]
+                                      [--only '14b-*' '*-8gb'] [--steps 2] [--timeout 300] [--gpu 0]
 
-For each setting the peak of the plan (its line `in all`), then one step of the same run while
+For each setting the peak of the plan (its line `in all`), then a few steps of the same run while
 nvidia-smi is asked every 50 ms for the memory in use, less what was in use before: the GPU should have
 no other work. The file is written anew after every setting, so a run that is cut short leaves those it
 finished. Exit code 1 where a run failed, or its peak is off the plan's by more than 10 %. A setting
-that the program refuses before it loads anything is none of these. Needs nothing but Python 3.
+that the program refuses before it loads anything is none of these. The last step's seconds, when
+algorithms are chosen, are compared with those of the same run without a limit. Needs nothing but Python 3.
 """
 import argparse
 import fnmatch
@@ -115,10 +116,11 @@ def measure(args, setting, model, scratch):
     if code != 0 or not found:
         setting["status"] = "refused" if refused(code, message) else "failed"
         return
-    begin = time.monotonic()
+    begin, report = time.monotonic(), scratch / "report.json"
+    report.unlink(missing_ok=True)
     with MemorySampler(args.gpu) as sampler:
-        code, _, message = run(command + ["--steps", "1", "--progress", "none", "--overwrite", "--output",
-                                          str(scratch / "clip.mp4")], args.timeout)
+        code, _, message = run(command + ["--steps", str(args.steps), "--progress", "none", "--overwrite", "--output",
+                                          str(scratch / "clip.mp4"), "--report", str(report)], args.timeout)
     measured = (sampler.most - sampler.before) * 2**20 / 1e9
     ratio = measured / setting["predicted_gb"]
     if refused(code, message):
@@ -129,11 +131,25 @@ def measure(args, setting, model, scratch):
         status = "ok" if abs(ratio - 1) <= TOLERANCE else "off"
     setting.update(status=status, measured_gb=measured, ratio=ratio, exit_code=code, message=message,
                    seconds=time.monotonic() - begin, samples=sampler.samples)
+    if code == 0:
+        setting["step_s"] = json.loads(report.read_text())["steps"][-1]["seconds"]
+
+
+def slowdowns(results):
+    """{name of a setting with a limit: its step over that of the same run without}."""
+    steps = {(row["model"], row["size"], row["frames"], row["limit_gb"]): row.get("step_s") for row in results}
+    found = {}
+    for row in results:
+        resident = steps.get((row["model"], row["size"], row["frames"], None))
+        if row["limit_gb"] is not None and row.get("step_s") and resident:
+            found[row["name"]] = row["step_s"] / resident
+    return found
 
 
 def write_json(path, results):
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps({"tolerance": TOLERANCE, "settings": results}, indent=1) + "\n")
+    partial.write_text(json.dumps({"tolerance": TOLERANCE, "slowdowns": slowdowns(results), "settings": results},
+                                  indent=1) + "\n")
     os.replace(partial, path)
 
 
@@ -145,6 +161,8 @@ def print_table(results):
         print(f"{row['name']:26s} {number(row['predicted_gb'], '.2f'):>8s} "
               f"{number(row['measured_gb'], '.2f'):>8s} {number(row['ratio'], '.3f'):>6s} "
               f"{number(row['exit_code'], 'd'):>4s} {number(row['seconds'], '.1f'):>6s}  {row['status']}{told}")
+    for name, slowdown in slowdowns(results).items():
+        print(f"{name}: {slowdown:.3f} times the step without a limit")
 
 
 def main():
@@ -153,6 +171,7 @@ def main():
     parser.add_argument("--models", type=Path, nargs="+", required=True, help="checkpoints, 1.3B or 14B")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--only", nargs="+", metavar="PATTERN", help="names of settings, with * and ?")
+    parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--timeout", type=float, default=300, help="seconds for each command")
     parser.add_argument("--gpu", type=int, default=0)
     args = parser.parse_args()
