@@ -54,9 +54,11 @@ void SelfAttention::project(kernels::Ops& ops, Side side, bool pool, DitActivati
 ConstTensorView SelfAttention::forward(kernels::Ops& ops, const StepPosition& position,
                                        DitActivations& a) const {
   const AttentionChoice choice = choose_attention(a.attention, position, layer_, num_heads_);
-  const bool pool = choice.kind == AttentionKind::kPyramid && a.pyramid->pools_in_norm();
-  to_v_(ops, a.h, a.v);                                    // v = h Wv' + bv    [B,L,C]
-  project(ops, Side::kQueries, pool && !choice.reuse, a);  // kept levels need no means of queries
+  // Where levels are kept nothing is selected, and no means are wanted before attention.
+  const bool pool =
+      choice.kind == AttentionKind::kPyramid && !choice.reuse && a.pyramid->pools_in_norm();
+  to_v_(ops, a.h, a.v);  // v = h Wv' + bv    [B,L,C]
+  project(ops, Side::kQueries, pool, a);
   project(ops, Side::kKeys, pool, a);
   attend(ops, choice, pool, a);  // h = attention     [B,L,N,D]
   to_out_(ops, a.h, a.y);        // y = h Wo' + bo    [B,L,C]

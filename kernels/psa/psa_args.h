@@ -120,7 +120,7 @@ struct SparseAttentionArgs {
   ConstTensorView v;  // [B, L, N, D]
   Pyramid pyramid;    // of k and v
   // kValues or kAll, only where Ops::pools_in_attention(): rows of the pyramid that are still to be
-  // made. They are here, as build_pyramid makes them; weights and caps are there already.
+  // made. They are here, as build_pyramid makes them, without weights and caps.
   PyramidPart pending = PyramidPart::kNone;
   ConstTensorView levels;  // [B, N, query blocks, key blocks] U8
   ConstTensorView order;   // [B * N * query blocks] I32, optional: in which order to work; head

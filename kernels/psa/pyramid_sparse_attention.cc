@@ -9,6 +9,25 @@
 
 namespace psagen::kernels {
 
+namespace {
+
+struct PyramidSplit {
+  PyramidPart before, within;  // attention
+};
+
+// What selection reads is made before attention, unless it came with the norm or nothing is
+// selected, and the rest in it; all of it before where the back end makes none there.
+PyramidSplit split_pyramid(bool in_attention, ImportanceEstimator estimator,
+                           const PsaSelection& selection) {
+  if (!in_attention) return {PyramidPart::kAll, PyramidPart::kNone};
+  if (selection.reuse) return {PyramidPart::kNone, PyramidPart::kAll};
+  const PyramidPart scored = scored_part(estimator);
+  const PyramidPart rest = scored == PyramidPart::kKeys ? PyramidPart::kValues : PyramidPart::kAll;
+  return {selection.pooled ? PyramidPart::kNone : scored, rest};
+}
+
+}  // namespace
+
 // The levels of a call and what else of them a later call needs.
 struct PyramidSparseAttention::Slot {
   Tensor levels, order;
@@ -130,17 +149,14 @@ void PyramidSparseAttention::forward(Ops& ops, ConstTensorView q, ConstTensorVie
   Slot& slot = b.slots[b.last_slot];
   PSAGEN_CHECK(!selection.reuse || slot.is_chosen, ErrorCode::kInternal, "psa: slot ",
                selection.slot, " holds no levels to reuse");
-  // K, V -> means of 1, 2, 4 and 8 tokens: all of them, or what selection reads, unless that came
-  // with the norm, and the rest in attention.
-  const bool in_attention = ops.pools_in_attention();
-  const PyramidPart scored = scored_part(params_.estimator);
-  if (!selection.pooled)
+  // K, V -> means of 1, 2, 4 and 8 tokens
+  const PyramidSplit split = split_pyramid(ops.pools_in_attention(), params_.estimator, selection);
+  if (split.before != PyramidPart::kNone)
     ops.build_pyramid({.k = k,
                        .v = v,
                        .similarity_thresholds = params_.similarity_thresholds,
-                       .part = in_attention ? scored : PyramidPart::kAll,
+                       .part = split.before,
                        .pyramid = b.pyramid});
-  const PyramidPart rest = scored == PyramidPart::kKeys ? PyramidPart::kValues : PyramidPart::kAll;
   const TensorView kept = slot.nominal_density ? slot.nominal_density.view() : TensorView();
   if (!selection.reuse) select(ops, q, k, scale, selection, slot, kept ? kept : density.nominal);
   if (kept && density.nominal && !ops.context().workspace().counts_only())
@@ -150,7 +166,7 @@ void PyramidSparseAttention::forward(Ops& ops, ConstTensorView q, ConstTensorVie
                         .k = k,
                         .v = v,
                         .pyramid = b.pyramid,
-                        .pending = in_attention ? rest : PyramidPart::kNone,
+                        .pending = split.within,
                         .levels = slot.levels,
                         .order = order_of(slot, selection),
                         .scale = scale,

@@ -58,7 +58,7 @@ struct PackedTiles {
   };
   static constexpr int kJobReaders = 4 * Traits::kConsumers + 2;  // who load keys and values
   static constexpr int kLoaders = 32;
-  static constexpr int kProducerRegisters = 88;  // sixteen rows at a time of those that are pooled
+  static constexpr int kProducerRegisters = 88;  // eight rows of 16 bytes on their way to be pooled
   static constexpr int kConsumerRegisters = 208;
   static constexpr bool kMayBeEmpty = true;
   // Keys, values and pyramid of a head are 31 MB at 32,760 tokens, more than half of L2.
