@@ -127,9 +127,8 @@ def facts_of(result):
     zones = {zone["zone"]: zone["ms"] for zone in part["zones_without_overlap"]}
     facts = {"ms": part["median_ms"]}
     if part["part"] == "attention" and "sparse_attention" in zones:
-        # The layer was timed without zones, whose own events take microseconds each.
         facts.update(density=part["executed_density"], attention_ms=zones["sparse_attention"],
-                     before_ms=part["median_ms"] - zones["sparse_attention"])
+                     before_ms=sum(zones.values()) - zones["sparse_attention"])
     return facts
 
 

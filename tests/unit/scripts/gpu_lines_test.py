@@ -56,9 +56,9 @@ class GpuLinesTest(unittest.TestCase):
                                300 / (gpu_lines.DENSE_TFLOP / 18e-3), places=6)
         self.assertEqual((code, len(lines)), (0, 6))
 
-    def test_the_rest_of_a_layer_is_taken_from_its_own_time(self):
+    def test_what_comes_before_sparse_attention_is_its_zones(self):
         code, lines = self.run_script("--parts", "densities", "--pairs", "1")
-        self.assertAlmostEqual(lines["q10: pooling and selection / t, %"]["value"], 100 * 0.1 / 1.1)
+        self.assertAlmostEqual(lines["q10: pooling and selection / t, %"]["value"], 100 * 0.2 / 1.1)
         self.assertAlmostEqual(lines["q10: t / (rho dense)"]["value"], 1.1 / (0.1 * 1.2))
         self.assertEqual(code, 1)  # 9 times the density
 

@@ -2,8 +2,9 @@
 // (PendingRows in hopper_sparse_params.h).
 //
 // The work is numbered, chunks of 64 or 32 tokens of one head, the heads in order; a warp that is
-// free takes the next number. Nobody here waits for anybody, so what the announcing warp waits
-// for always comes, heads being taken in the same order. A warp's lanes cover a token's row by
+// free takes the next number. Nobody here waits for rows (pool_heads() in packed_tiles.cuh
+// does for the head before to be begun), so what the announcing warp waits for always comes, heads
+// being taken in the same order. A warp's lanes cover a token's row by
 // accesses of 16 bytes, two rows or four at a time. Sums and rounding are those of ../pooling.cuh.
 #pragma once
 
