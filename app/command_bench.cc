@@ -178,7 +178,7 @@ Json to_json(const engine::Measurement& m, double best) {
           {"share_of_product", m.flops > 0 ? Json(tflops(m) / best) : Json(nullptr)},
           {"executed_density", m.executed_density > 0 ? Json(m.executed_density) : Json(nullptr)},
           {"peak_bytes", m.peak_bytes},
-          {"zones_without_overlap", zones}};
+          {"zones", zones}};
 }
 
 std::string row(const engine::Measurement& m, double best) {
@@ -223,7 +223,7 @@ void run_bench(std::span<const std::string> arguments, Invocation& invocation) {
         "psa-gen bench [all|product|attention|forward|text|decode|run] times the parts of a\n"
         "model; run makes whole videos and is not in all. The shares are of one large matrix\n"
         "product, which is timed first.\n\n"
-        "Below each time: where it goes, measured with every op waited for.\n" +
+        "Below each time: where it goes, by the device's own clock.\n" +
         flag_section(field_texts(table)));
   }
   const std::vector<Part> parts = chosen_parts(has_word ? arguments[0] : "all");

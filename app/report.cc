@@ -22,9 +22,9 @@ Json stages_json(const std::vector<engine::StageReport>& stages) {
   return list;
 }
 
-Json zones_json(const std::vector<engine::ZoneReport>& zones) {
+Json zones_json(const std::vector<engine::ZoneTime>& zones) {
   Json list = Json::array();
-  for (const engine::ZoneReport& zone : zones)
+  for (const engine::ZoneTime& zone : zones)
     list.push_back({{"zone", zone.zone}, {"calls", zone.calls}, {"seconds", zone.seconds}});
   return list;
 }

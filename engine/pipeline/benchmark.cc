@@ -46,17 +46,14 @@ double seconds_of(Context& context, const std::function<void()>& run) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-std::vector<ZoneTime> zone_times(Context& context, const std::function<void()>& run) {
-  Profiler& profiler = context.profiler();
-  profiler.reset();
-  profiler.set_fence([&context] { wait_for(context); });
-  run();
-  profiler.set_fence({});
-  std::vector<ZoneTime> zones;
-  for (int i = 0; i < static_cast<int>(Zone::kCount); ++i) {
-    const Profiler::Entry& entry = profiler.entry(static_cast<Zone>(i));
-    if (entry.calls > 0)
-      zones.push_back({zone_name(static_cast<Zone>(i)), entry.calls, entry.seconds});
+// Rounds follow each other, or a GPU would wait for the first op of each.
+std::vector<ZoneTime> zone_times(Context& context, int rounds, const std::function<void()>& run) {
+  ZoneTimes times(context);
+  for (int i = 0; i < rounds; ++i) run();
+  std::vector<ZoneTime> zones = times.read();
+  for (ZoneTime& zone : zones) {
+    zone.calls /= rounds;
+    zone.seconds /= rounds;
   }
   return zones;
 }
@@ -66,7 +63,7 @@ void measure(Context& context, const BenchmarkRequest& request, const std::funct
   for (int i = 0; i < request.warmup_rounds; ++i) run();
   for (int i = 0; i < request.rounds; ++i) measurement.seconds.push_back(seconds_of(context, run));
   measurement.peak_bytes = context.allocator().peak_bytes();
-  measurement.zones = zone_times(context, run);
+  measurement.zones = zone_times(context, request.rounds, run);
 }
 
 Tensor random_tensor(kernels::Ops& ops, DType dtype, const Shape& shape, std::uint64_t seed) {

@@ -8,15 +8,10 @@
 
 #include "engine/config/attention_config.h"
 #include "engine/config/model_config.h"
+#include "engine/pipeline/zone_times.h"
 #include "kernels/ops.h"
 
 namespace psagen::engine {
-
-struct ZoneTime {
-  std::string zone;
-  std::int64_t calls = 0;
-  double seconds = 0.0;
-};
 
 struct Measurement {
   std::string part;               // "forward", "attention", ...
@@ -25,7 +20,7 @@ struct Measurement {
   double flops = 0.0;             // of one round; 2 per multiply-add, products only
   double executed_density = 0.0;  // of sparse attention by itself; 0: dense
   std::size_t peak_bytes = 0;     // of device memory while it ran, weights included
-  std::vector<ZoneTime> zones;    // of one round more, in which no two ops overlap
+  std::vector<ZoneTime> zones;    // of a round: the mean of as many rounds, back to back
 };
 
 struct BenchmarkRequest {

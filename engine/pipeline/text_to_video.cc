@@ -250,38 +250,6 @@ void TextToVideo::Impl::decode(const VideoRequest& request, const VaeDecoder& va
   stages.end();
 }
 
-// While it lives, zones are timed by the device's clock where it has one.
-class ZoneTimes {
- public:
-  ZoneTimes(Context& context, bool wanted) : profiler_(context.profiler()), wanted_(wanted) {
-    if (!wanted_) return;
-    profiler_.reset();
-    if (context.runtime() != nullptr) clock_ = context.runtime()->make_zone_clock();
-    profiler_.set_clock(clock_.get());
-  }
-  ~ZoneTimes() {
-    if (wanted_) profiler_.set_clock(nullptr);
-  }
-  ZoneTimes(const ZoneTimes&) = delete;
-  ZoneTimes& operator=(const ZoneTimes&) = delete;
-
-  std::vector<ZoneReport> read() {
-    std::vector<ZoneReport> zones;
-    if (clock_) clock_->settle();
-    for (int i = 0; wanted_ && i < static_cast<int>(Zone::kCount); ++i) {
-      const Profiler::Entry& entry = profiler_.entry(static_cast<Zone>(i));
-      if (entry.calls > 0)
-        zones.push_back({zone_name(static_cast<Zone>(i)), entry.calls, entry.seconds});
-    }
-    return zones;
-  }
-
- private:
-  Profiler& profiler_;
-  std::unique_ptr<ZoneClock> clock_;
-  bool wanted_;
-};
-
 // The networks of a run, as they are loaded; each counts as one in the stage's progress.
 struct TextToVideo::ModelParts {
   ModelParts(Impl& the_impl, StageTracker& the_stages) : impl(the_impl), stages(the_stages) {}
@@ -352,7 +320,8 @@ RunReport TextToVideo::run(const VideoRequest& request, const Job& job,
   validate(request, impl_->config);
   Impl& impl = *impl_;
   RunReport report;
-  ZoneTimes zone_times(impl.context, impl.report_zones);
+  std::optional<ZoneTimes> zone_times;
+  if (impl.report_zones) zone_times.emplace(impl.context);
   StageTracker stages(progress, &impl.context.profiler());
   const std::vector<std::vector<std::int32_t>> prompts = impl.tokenize(request);
   report.decode_split = impl.decode_split;
@@ -393,7 +362,7 @@ RunReport TextToVideo::run(const VideoRequest& request, const Job& job,
     impl.context.workspace().trim();
   }
   report.stages = stages.take_reports();
-  report.zones = zone_times.read();
+  if (zone_times) report.zones = zone_times->read();
   return report;
 }
 

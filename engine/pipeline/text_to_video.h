@@ -12,6 +12,7 @@
 #include "engine/config/model_config.h"
 #include "engine/media/frame.h"
 #include "engine/pipeline/progress.h"
+#include "engine/pipeline/zone_times.h"
 #include "engine/text/tokenizer.h"
 #include "engine/vae/decode_split.h"
 #include "kernels/core/context.h"
@@ -69,17 +70,10 @@ struct StepReport {
   std::vector<LayerDensity> layers;  // the sparse ones, likewise
 };
 
-// All ops of one family, as often as they ran: on a GPU by its clock.
-struct ZoneReport {
-  std::string zone;
-  std::int64_t calls = 0;
-  double seconds = 0.0;
-};
-
 struct RunReport {
   std::vector<StageReport> stages;
   std::vector<StepReport> steps;
-  std::vector<ZoneReport> zones;  // where PipelineOptions::report_zones asks for them
+  std::vector<ZoneTime> zones;  // where PipelineOptions::report_zones asks for them
   std::int64_t num_prompt_tokens = 0;
   std::int64_t num_video_tokens = 0;
   DecodeSplit decode_split;

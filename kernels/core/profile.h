@@ -5,7 +5,6 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <utility>
 
 namespace psagen {
@@ -56,13 +55,11 @@ class Profiler {
    public:
     Scope(Profiler& profiler, Zone zone)
         : profiler_(profiler), entry_(profiler.entries_[static_cast<int>(zone)]) {
-      if (profiler_.fence_) profiler_.fence_();
       if (profiler_.marker_ != nullptr) profiler_.marker_->begin(zone_name(zone));
       if (profiler_.clock_ != nullptr) profiler_.clock_->begin();
       start_ = Clock::now();
     }
     ~Scope() {
-      if (profiler_.fence_) profiler_.fence_();
       ++entry_.calls;
       if (profiler_.clock_ != nullptr)
         profiler_.clock_->end(entry_.seconds);
@@ -99,18 +96,14 @@ class Profiler {
   const Entry& entry(Zone zone) const { return entries_[static_cast<int>(zone)]; }
   void reset() { entries_ = {}; }
 
-  // On a GPU a zone sees only how long its work took to queue, unless this waits for the device
-  // before and after each. For benchmarks: nothing overlaps while it is set. It must not throw.
-  void set_fence(std::function<void()> fence) { fence_ = std::move(fence); }
-
-  // Null: the host's clock. `clock` must outlive every zone.
+  // Null: the host's clock, which of a GPU sees only how long its work took to queue. `clock` must
+  // outlive every zone.
   void set_clock(ZoneClock* clock) { clock_ = clock; }
 
   // Null: zones and ranges are not drawn. `marker` must outlive every range.
   void set_marker(RangeMarker* marker) { marker_ = marker; }
 
  private:
-  std::function<void()> fence_;
   RangeMarker* marker_ = nullptr;
   ZoneClock* clock_ = nullptr;
   std::array<Entry, static_cast<int>(Zone::kCount)> entries_{};

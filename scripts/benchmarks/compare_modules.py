@@ -30,7 +30,7 @@ def times_of(result):
         if part["part"] == "product":
             continue
         times[part["part"]] = part["median_ms"]
-        for zone in part.get("zones_without_overlap", ()):
+        for zone in part.get("zones", ()):
             name = f"{part['part']}: {zone['zone']}"
             times[name] = times.get(name, 0.0) + zone["ms"]
     return times

@@ -124,7 +124,7 @@ def facts_of(result):
     if "results" not in result:
         return {key: value for key, value in result.items() if key.endswith("_ms") and not isinstance(value, dict)}
     part = result["results"][-1]
-    zones = {zone["zone"]: zone["ms"] for zone in part["zones_without_overlap"]}
+    zones = {zone["zone"]: zone["ms"] for zone in part["zones"]}
     facts = {"ms": part["median_ms"]}
     if part["part"] == "attention" and "sparse_attention" in zones:
         facts.update(density=part["executed_density"], attention_ms=zones["sparse_attention"],

@@ -41,6 +41,16 @@ struct AllocationParams {
   }
 };
 
+template <typename Team>
+__device__ inline void read_scores(const AllocationParams& p, const float* row,
+                                   float (&scores)[Team::kItems]) {
+#pragma unroll
+  for (int i = 0; i < Team::kItems; ++i) {
+    const int block = Team::block_of(i);
+    scores[i] = block < p.key_blocks ? row[block] : minus_infinity();
+  }
+}
+
 // The largest share that any of `count` rows of scores gives to a block, divided by the sum; zeros
 // past the last one.
 template <typename Team>
@@ -48,47 +58,53 @@ __device__ inline void importance_of(const AllocationParams& p, const float* row
                                      typename Team::Shared& shared,
                                      float (&importance)[Team::kItems]) {
   constexpr int kItems = Team::kItems;
+  float next[kItems];
+  read_scores<Team>(p, rows, next);
 #pragma unroll
   for (int i = 0; i < kItems; ++i) importance[i] = 0.0f;
 #pragma unroll 1
   for (int slot = 0; slot < count; ++slot) {
-    const float* const row = rows + static_cast<std::int64_t>(slot) * p.key_blocks;
     float shares[kItems];
     float max = minus_infinity();
 #pragma unroll
     for (int i = 0; i < kItems; ++i) {
-      const int block = Team::block_of(i);
-      shares[i] = block < p.key_blocks ? row[block] : minus_infinity();
+      shares[i] = next[i];
       max = fmaxf(max, shares[i]);
     }
+    if (slot + 1 < count)  // on its way meanwhile
+      read_scores<Team>(p, rows + static_cast<std::int64_t>(slot + 1) * p.key_blocks, next);
     max = Team::max(max, shared);
-    double sum = 0.0;
+    float sum = 0.0f;
 #pragma unroll
     for (int i = 0; i < kItems; ++i) {
       shares[i] = Team::block_of(i) < p.key_blocks ? exp2f(shares[i] - max) : 0.0f;
       sum += shares[i];
     }
-    const double inverse = 1.0 / Team::sum(sum, shared);
+    const float inverse = 1.0f / Team::sum(sum, shared);
 #pragma unroll
-    for (int i = 0; i < kItems; ++i)
-      importance[i] = fmaxf(importance[i], static_cast<float>(shares[i] * inverse));
+    for (int i = 0; i < kItems; ++i) importance[i] = fmaxf(importance[i], shares[i] * inverse);
   }
   if (count == 1) return;
-  double sum = 0.0;
+  float sum = 0.0f;
 #pragma unroll
   for (int i = 0; i < kItems; ++i) sum += importance[i];
-  const double inverse = 1.0 / Team::sum(sum, shared);
+  const float inverse = 1.0f / Team::sum(sum, shared);
 #pragma unroll
-  for (int i = 0; i < kItems; ++i) importance[i] = static_cast<float>(importance[i] * inverse);
+  for (int i = 0; i < kItems; ++i) importance[i] *= inverse;
 }
 
-// One warp: the sum of the first `count` weights of a turn, one after the other, onto `sum`; the
-// lane's own is the sum up to its weight.
-__device__ inline double running_sum(float weight, int count, double& sum) {
+// One warp: the sum of the 32 weights of a turn, one after the other, onto `sum`; the lane's own is
+// the sum up to its weight. `turn`: 32 numbers of shared memory, through which every lane gets them
+// all as doubles.
+__device__ inline double running_sum(float weight, double* turn, double& sum) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
+  __syncwarp();
+  turn[lane] = static_cast<double>(weight);
+  __syncwarp();
   double own = sum;
-  for (int i = 0; i < count; ++i) {
-    sum += static_cast<double>(__shfl_sync(0xffffffffu, weight, i));
+#pragma unroll
+  for (int i = 0; i < 32; ++i) {
+    sum += turn[i];
     if (i == lane) own = sum;
   }
   return own;
@@ -96,19 +112,17 @@ __device__ inline double running_sum(float weight, int count, double& sum) {
 
 // One warp, weights sorted: where the levels end. Every lane gets it.
 __device__ inline LevelEnds threshold_ends_of(const float* weights, int blocks,
-                                              const PsaParams& params) {
+                                              const PsaParams& params, double* turn) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
+  const auto weight_at = [&](int position) { return position < blocks ? weights[position] : 0.0f; };
   double total = 0.0;
-  for (int first = 0; first < blocks; first += 32) {
-    const float weight = first + lane < blocks ? weights[first + lane] : 0.0f;
-    running_sum(weight, min(32, blocks - first), total);
-  }
+  for (int first = 0; first < blocks; first += 32)
+    running_sum(weight_at(first + lane), turn, total);
   std::array<std::int64_t, 4> within{};
   double sum = 0.0;
   for (int first = 0; first < blocks; first += 32) {
     const bool there = first + lane < blocks;
-    const double own =
-        running_sum(there ? weights[first + lane] : 0.0f, min(32, blocks - first), sum);
+    const double own = running_sum(weight_at(first + lane), turn, sum);
     const double share = allocation::cumulative_share(own, total, first + lane, blocks);
     int added = 0;
 #pragma unroll
@@ -136,6 +150,7 @@ __global__ void __launch_bounds__(Team::kThreads* Team::kRowsOfBlock)
   };
   __shared__ Shared shared_of_rows[Team::kRowsOfBlock];
   __shared__ LevelEnds ends_of_rows[Team::kRowsOfBlock];
+  __shared__ __align__(16) double turn_of_rows[Team::kRowsOfBlock][32];
   Shared& shared = shared_of_rows[Team::row()];
   LevelEnds& ends = ends_of_rows[Team::row()];
 
@@ -172,7 +187,8 @@ __global__ void __launch_bounds__(Team::kThreads* Team::kRowsOfBlock)
     for (int i = 0; i < kItems; ++i) shared.sorted[first + i] = __uint_as_float(keys[i]);
     Team::sync();
     if (Team::index() < 32) {
-      const LevelEnds found = threshold_ends_of(shared.sorted, p.key_blocks, p.params);
+      const LevelEnds found =
+          threshold_ends_of(shared.sorted, p.key_blocks, p.params, turn_of_rows[Team::row()]);
       if (Team::index() == 0) ends = found;
     }
   } else if (Team::index() == 0) {

@@ -70,13 +70,17 @@ struct BlockTeam {
   }
 };
 
-// Bitonic (Batcher 1968), by key and then by block, which makes it stable.
+// Bitonic (Batcher 1968), by key and then by block, which makes it stable. First by words that have
+// a block and what fits of its key, half the exchanges' work; whether that was enough is looked up.
 template <int kItems_>
 struct WarpTeam {
   static constexpr int kThreads = 32;
   static constexpr int kItems = kItems_;
   static constexpr int kRowsOfBlock = 4;
-  struct Shared {};
+  static constexpr int kCapacity = 32 * kItems;
+  struct Shared {
+    std::uint32_t keys[kCapacity];  // by block
+  };
 
   static __device__ int index() { return static_cast<int>(threadIdx.x) % 32; }
   static __device__ int row() { return static_cast<int>(threadIdx.x) / 32; }
@@ -93,48 +97,81 @@ struct WarpTeam {
   }
 
   static __device__ void sort(std::uint32_t (&keys)[kItems], std::uint16_t (&blocks)[kItems],
-                              Shared&) {
-    // Ascending in this order is descending by key and, of equal ones, ascending by block.
-    std::uint64_t order[kItems];
-#pragma unroll
-    for (int i = 0; i < kItems; ++i) order[i] = std::uint64_t{~keys[i]} << 16 | blocks[i];
-#pragma unroll
-    for (int run = 2; run <= 32 * kItems; run *= 2)
-#pragma unroll
-      for (int step = run / 2; step > 0; step /= 2) {
-        if (step >= kItems)
-          exchange_lanes(order, run, step / kItems);
-        else
-          exchange_items(order, run, step);
-      }
+                              Shared& shared) {
+    static_assert(kCapacity <= 256, "a block is eight bits of a word");
+    std::uint32_t words[kItems];
 #pragma unroll
     for (int i = 0; i < kItems; ++i) {
-      keys[i] = ~static_cast<std::uint32_t>(order[i] >> 16);
-      blocks[i] = static_cast<std::uint16_t>(order[i]);
+      shared.keys[blocks[i]] = keys[i];
+      words[i] = (~keys[i] << 2 & ~255u) | blocks[i];
     }
+    sort(words);
+    __syncwarp();
+#pragma unroll
+    for (int i = 0; i < kItems; ++i) {
+      blocks[i] = static_cast<std::uint16_t>(words[i] & 255u);
+      keys[i] = shared.keys[blocks[i]];
+    }
+    // Words keep equal keys in the order of their blocks; keys that differ in the bits that did not
+    // fit may have stayed the wrong way round.
+    if (any(!descend(keys))) sort_whole(keys, blocks);
+    __syncwarp();
   }
 
  private:
+  static __device__ bool descend(const std::uint32_t (&keys)[kItems]) {
+    const std::uint32_t next = __shfl_down_sync(0xffffffffu, keys[0], 1);
+    bool all = index() == 31 || keys[kItems - 1] >= next;
+#pragma unroll
+    for (int i = 0; i + 1 < kItems; ++i) all = all && keys[i] >= keys[i + 1];
+    return all;
+  }
+  static __device__ void sort_whole(std::uint32_t (&keys)[kItems],
+                                    std::uint16_t (&blocks)[kItems]) {
+    std::uint64_t words[kItems];
+#pragma unroll
+    for (int i = 0; i < kItems; ++i) words[i] = std::uint64_t{~keys[i]} << 16 | blocks[i];
+    sort(words);
+#pragma unroll
+    for (int i = 0; i < kItems; ++i) {
+      keys[i] = ~static_cast<std::uint32_t>(words[i] >> 16);
+      blocks[i] = static_cast<std::uint16_t>(words[i]);
+    }
+  }
+
+  // Ascending: keys are turned round in words.
+  template <typename Word>
+  static __device__ void sort(Word (&words)[kItems]) {
+#pragma unroll
+    for (int run = 2; run <= kCapacity; run *= 2)
+#pragma unroll
+      for (int step = run / 2; step > 0; step /= 2) {
+        if (step >= kItems)
+          exchange_lanes(words, run, step / kItems);
+        else
+          exchange_items(words, run, step);
+      }
+  }
   static __device__ bool ascends(int item, int run) {
     return ((index() * kItems + item) & run) == 0;
   }
-  static __device__ void exchange_lanes(std::uint64_t (&order)[kItems], int run, int distance) {
+  template <typename Word>
+  static __device__ void exchange_lanes(Word (&words)[kItems], int run, int distance) {
     const bool is_lower = (index() & distance) == 0;
 #pragma unroll
     for (int i = 0; i < kItems; ++i) {
-      const std::uint64_t other = __shfl_xor_sync(0xffffffffu, order[i], distance);
-      if ((other < order[i]) == (is_lower == ascends(i, run))) order[i] = other;
+      const Word other = __shfl_xor_sync(0xffffffffu, words[i], distance);
+      words[i] = is_lower == ascends(i, run) ? ::min(words[i], other) : ::max(words[i], other);
     }
   }
-  static __device__ void exchange_items(std::uint64_t (&order)[kItems], int run, int step) {
+  template <typename Word>
+  static __device__ void exchange_items(Word (&words)[kItems], int run, int step) {
 #pragma unroll
     for (int i = 0; i < kItems; ++i) {
       if ((i & step) != 0) continue;
-      const std::uint64_t low = order[i], high = order[i + step];
-      if ((high < low) == ascends(i, run)) {
-        order[i] = high;
-        order[i + step] = low;
-      }
+      const Word less = ::min(words[i], words[i + step]), more = ::max(words[i], words[i + step]);
+      words[i] = ascends(i, run) ? less : more;
+      words[i + step] = ascends(i, run) ? more : less;
     }
   }
 };

@@ -1,5 +1,6 @@
 // The choice of blocks on the GPU: importance against the double-precision formulas; levels, order
 // and density bit for bit against the host's rules, given the importance that the GPU found.
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -120,9 +121,11 @@ class SelectionCuda : public PsaPrepareCuda {
                                    std::span(levels).subspan(head * head_bytes, head_bytes))));
   }
 
-  // Twice, bit for bit the same; and without the optional outputs the same levels.
-  void select_and_check(PrepareProblem& p, const PsaParams& params) {
-    const SelectBlocksArgs args = select_args(p, params);
+  // Twice, bit for bit the same; and without the optional outputs the same levels. `sharpness`: of
+  // all scores.
+  void select_and_check(PrepareProblem& p, const PsaParams& params, double sharpness = 1.0) {
+    SelectBlocksArgs args = select_args(p, params);
+    args.scale *= sharpness;
     ops().select_blocks(args);
     const auto importance = bytes_of<float>(p.importance);
     const auto levels = bytes_of<std::uint8_t>(p.levels);
@@ -266,6 +269,23 @@ TEST_P(SelectionCuda, GroupsOfHeads) {
   PrepareProblem p = problem(size, 6);
   build(p);
   select_and_check(p, params(size, LevelSelection::kQuota));
+}
+
+// Rows whose shares differ in their last bits only, which a sort by the upper ones would mix up.
+TEST_P(SelectionCuda, SharesThatHardlyDiffer) {
+  const PrepareSize size = {1, 8000, 2, 64, 32, 128};  // 250 blocks: sorted by a warp
+  PrepareProblem p = problem(size, 7);
+  build(p);
+  for (const LevelSelection selection : {LevelSelection::kQuota, LevelSelection::kThreshold})
+    select_and_check(p, params(size, selection), 1e-6);
+  const std::vector<float> importance = bytes_of<float>(p.importance);
+  int mixed_up = 0;
+  for (std::size_t i = 1; i < importance.size(); ++i) {
+    const auto before = std::bit_cast<std::uint32_t>(importance[i - 1]);
+    const auto after = std::bit_cast<std::uint32_t>(importance[i]);
+    mixed_up += before < after && before >> 6 == after >> 6;
+  }
+  EXPECT_GT(mixed_up, 1000) << "no such rows";
 }
 
 PSAGEN_CUDA_PARITY(SelectionCuda);

@@ -166,7 +166,7 @@ TEST(DevicePath, TimesFamiliesOfOpsWhereAsked) {
     }
     double seconds = 0.0, stages = 0.0;
     std::set<std::string> names;
-    for (const ZoneReport& zone : report.zones) {
+    for (const ZoneTime& zone : report.zones) {
       EXPECT_GT(zone.calls, 0) << zone.zone;
       names.insert(zone.zone);
       seconds += zone.seconds;

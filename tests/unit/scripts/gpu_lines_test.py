@@ -14,7 +14,7 @@ import gpu_lines
 PSA_GEN = """#!{python}
 import json, sys
 zones = [{{"zone": "sparse_attention", "ms": 1.1}}, {{"zone": "norm", "ms": 0.2}}]
-part = {{"part": "attention", "median_ms": 1.2, "executed_density": 0.1, "zones_without_overlap": zones}}
+part = {{"part": "attention", "median_ms": 1.2, "executed_density": 0.1, "zones": zones}}
 open(sys.argv[sys.argv.index("-o") + 1], "w").write(json.dumps({{"results": [part]}}))
 """
 TORCH = """#!{python}
