@@ -11,6 +11,7 @@
 // wanted.
 #include "kernels/cuda/cuda_check.h"
 #include "kernels/cuda/device/online_softmax.cuh"
+#include "kernels/cuda/device_views.h"
 #include "kernels/cuda/psa/level_allocation.h"
 #include "kernels/cuda/psa/row_teams.cuh"
 #include "kernels/psa/allocation_rule.h"
@@ -24,20 +25,19 @@ struct AllocationParams {
   const float* scores;   // [rows, slots, key blocks]
   float* importance;     // [rows, key blocks], or null
   int slots;
-  std::int64_t first_row, rows;
+  int first_row, rows;
   const std::uint8_t* level_caps;
   std::uint8_t* levels;  // of row 0
   RowWork* work;
-  std::int64_t tokens;
-  int query_blocks, key_block, key_blocks;
+  int tokens, query_blocks, key_block, key_blocks;
   int means_of_block, last_means;
 
   __device__ int means_of(int query_block) const {
     return query_block + 1 < query_blocks ? means_of_block : last_means;
   }
+  // At a level above 0, a power of two.
   __device__ int block_rows(int block, int level) const {
-    const std::int64_t left = tokens - static_cast<std::int64_t>(block) * key_block;
-    return (static_cast<int>(left < key_block ? left : key_block) + level - 1) / level;
+    return (min(tokens - block * key_block, key_block) + level - 1) >> (31 - __clz(level));
   }
 };
 
@@ -154,20 +154,19 @@ __global__ void __launch_bounds__(Team::kThreads* Team::kRowsOfBlock)
   Shared& shared = shared_of_rows[Team::row()];
   LevelEnds& ends = ends_of_rows[Team::row()];
 
-  const std::int64_t index =
-      static_cast<std::int64_t>(blockIdx.x) * Team::kRowsOfBlock + Team::row();
+  const int index = static_cast<int>(blockIdx.x) * Team::kRowsOfBlock + Team::row();
   if (index >= p.rows) return;
-  const std::int64_t row = p.first_row + index;
+  const int row = p.first_row + index, head = row / p.query_blocks;
+  const int query_block = row - head * p.query_blocks;
   const int first = Team::index() * kItems;  // of the thread's positions, once they are sorted
   float importance[kItems];
-  importance_of<Team>(p, p.scores + index * p.slots * p.key_blocks,
-                      p.slots == 1 ? 1 : p.means_of(static_cast<int>(row % p.query_blocks)),
-                      shared.team, importance);
+  importance_of<Team>(p, p.scores + static_cast<std::int64_t>(index) * p.slots * p.key_blocks,
+                      p.slots == 1 ? 1 : p.means_of(query_block), shared.team, importance);
   if (p.importance != nullptr)
 #pragma unroll
     for (int i = 0; i < kItems; ++i)
       if (const int block = Team::block_of(i); block < p.key_blocks)
-        p.importance[index * p.key_blocks + block] = importance[i];
+        p.importance[static_cast<std::int64_t>(index) * p.key_blocks + block] = importance[i];
   bool infinite = false;
 #pragma unroll
   for (int i = 0; i < kItems; ++i) infinite = infinite || allocation::is_infinite(importance[i]);
@@ -180,7 +179,7 @@ __global__ void __launch_bounds__(Team::kThreads* Team::kRowsOfBlock)
     blocks[i] = static_cast<std::uint16_t>(Team::block_of(i));
   }
   // Thread t then has positions [t kItems, (t + 1) kItems).
-  Team::sort(keys, blocks, shared.team);
+  Team::sort(keys, blocks, p.key_blocks, shared.team);
 
   if (p.params.selection == LevelSelection::kThreshold) {
 #pragma unroll
@@ -196,35 +195,30 @@ __global__ void __launch_bounds__(Team::kThreads* Team::kRowsOfBlock)
   }
   Team::sync();
 
-  const int query_block = static_cast<int>(row % p.query_blocks);
+#pragma unroll
+  for (int i = 0; i < kItems; ++i)
+    if (blocks[i] < p.key_blocks)
+      shared.levels[blocks[i]] = allocation::level_at(first + i, ends, std::uint8_t{8});
+  Team::sync();
   const bool is_whole =
       is_protected(p.params, static_cast<std::int64_t>(query_block) * p.params.query_block,
                    p.params.query_block);
-  std::int32_t columns = 0, eighths = 0;
   const std::uint8_t* const caps =
-      p.level_caps == nullptr ? nullptr : p.level_caps + row / p.query_blocks * p.key_blocks;
-#pragma unroll
-  for (int i = 0; i < kItems; ++i) {
-    const int block = blocks[i];
-    if (block >= p.key_blocks) continue;
-    std::uint8_t level =
-        allocation::level_at(first + i, ends, caps == nullptr ? std::uint8_t{8} : caps[block]);
+      p.level_caps == nullptr ? nullptr
+                              : p.level_caps + static_cast<std::int64_t>(head) * p.key_blocks;
+  std::uint8_t* const levels = p.levels + static_cast<std::int64_t>(row) * p.key_blocks;
+  std::int32_t columns = 0, eighths = 0;
+#pragma unroll 1
+  for (int block = Team::index(); block < p.key_blocks; block += kThreads) {
+    int level = shared.levels[block];
+    if (caps != nullptr) level = min(level, static_cast<int>(caps[block]));  // 0 stays 0
     if (is_whole ||
         is_protected(p.params, static_cast<std::int64_t>(block) * p.key_block, p.key_block))
       level = 1;
-    shared.levels[block] = level;
+    levels[block] = static_cast<std::uint8_t>(level);
     if (level == 0) continue;
     columns += p.block_rows(block, level);
-    eighths += 8 / level;
-  }
-  Team::sync();
-  std::uint8_t* const levels = p.levels + row * p.key_blocks;
-  if (p.key_blocks % 4 == 0) {
-    for (int i = Team::index(); i < p.key_blocks / 4; i += kThreads)
-      reinterpret_cast<std::uint32_t*>(levels)[i] =
-          reinterpret_cast<const std::uint32_t*>(shared.levels)[i];
-  } else {
-    for (int i = Team::index(); i < p.key_blocks; i += kThreads) levels[i] = shared.levels[i];
+    eighths += 8 >> (31 - __clz(level));
   }
   Team::sync();  // the sums take the memory of the levels
   columns = Team::sum(columns, shared.team);
@@ -234,7 +228,7 @@ __global__ void __launch_bounds__(Team::kThreads* Team::kRowsOfBlock)
 
 template <typename Team>
 void launch(CudaRuntime& runtime, const AllocationParams& p) {
-  const std::int64_t blocks = (p.rows + Team::kRowsOfBlock - 1) / Team::kRowsOfBlock;
+  const int blocks = (p.rows + Team::kRowsOfBlock - 1) / Team::kRowsOfBlock;
   allocation_kernel<Team>
       <<<static_cast<unsigned>(blocks), Team::kThreads * Team::kRowsOfBlock, 0, runtime.stream()>>>(
           p);
@@ -263,7 +257,7 @@ void allocate_levels(CudaRuntime& runtime, const SelectionShape& shape, const Ps
   p.level_caps = out.level_caps;
   p.levels = out.levels;
   p.work = out.work;
-  p.tokens = shape.tokens;
+  p.tokens = as_int(shape.tokens);
   p.query_blocks = shape.query_blocks;
   p.key_block = shape.key_block;
   p.key_blocks = shape.key_blocks;
@@ -274,11 +268,12 @@ void allocate_levels(CudaRuntime& runtime, const SelectionShape& shape, const Ps
     while (next < end && bounds_of(next) == bounds_of(head)) ++next;
     p.params = params_of_head(params, head % shape.heads);
     p.quota_ends = allocation::quota_ends(shape.key_blocks, p.params);
-    p.first_row = static_cast<std::int64_t>(head) * shape.query_blocks;
+    p.first_row = head * shape.query_blocks;
     p.scores = rows.scores + static_cast<std::int64_t>(head - rows.first_head) *
                                  shape.query_blocks * rows.slots * shape.key_blocks;
-    if (out.importance != nullptr) p.importance = out.importance + p.first_row * shape.key_blocks;
-    p.rows = static_cast<std::int64_t>(next - head) * shape.query_blocks;
+    if (out.importance != nullptr)
+      p.importance = out.importance + static_cast<std::int64_t>(p.first_row) * shape.key_blocks;
+    p.rows = (next - head) * shape.query_blocks;
     launch_rows(runtime, p);
   }
 }

@@ -4,7 +4,8 @@
 // What a team has: kThreads, kItems, kRowsOfBlock; Shared, which lasts from a row's beginning to
 // its end; index() of the thread, row() of the team within its block of threads; block_of(), which
 // block an item is before the sort; max(), sum(), any() over the team, sums in a fixed order;
-// sort(), descending and, of equal keys, by block; sync().
+// sort(), of the first `count` blocks, descending and, of equal keys, by block; what is past them
+// has key 0 and comes last; sync().
 #pragma once
 
 #include <cub/block/block_radix_sort.cuh>
@@ -50,7 +51,7 @@ struct BlockTeam {
   }
   // No key is negative: 31 bits. What is past the row has weight 0 and comes after every block.
   static __device__ void sort(std::uint32_t (&keys)[kItems], std::uint16_t (&blocks)[kItems],
-                              Shared& shared) {
+                              int /*count*/, Shared& shared) {
     Sort(shared.sort).SortDescending(keys, blocks, 0, 31);
     __syncthreads();
   }
@@ -97,13 +98,24 @@ struct WarpTeam {
   }
 
   static __device__ void sort(std::uint32_t (&keys)[kItems], std::uint16_t (&blocks)[kItems],
-                              Shared& shared) {
+                              int count, Shared& shared) {
     static_assert(kCapacity <= 256, "a block is eight bits of a word");
+    std::uint32_t least = 0xffffffffu, most = 0;
+#pragma unroll
+    for (int i = 0; i < kItems; ++i) {
+      most = ::max(most, keys[i]);
+      if (blocks[i] < count) least = ::min(least, keys[i]);
+    }
+    least = __reduce_min_sync(0xffffffffu, least);
+    most = __reduce_max_sync(0xffffffffu, most);
+    // As many upper bits as there is room for, of how far a key is from the most.
+    const int shift = ::min(__clz(static_cast<int>(most - least)), 8);
     std::uint32_t words[kItems];
 #pragma unroll
     for (int i = 0; i < kItems; ++i) {
       shared.keys[blocks[i]] = keys[i];
-      words[i] = (~keys[i] << 2 & ~255u) | blocks[i];
+      const std::uint32_t distance = blocks[i] < count ? most - keys[i] << shift : 0xffffffffu;
+      words[i] = (distance & ~255u) | blocks[i];
     }
     sort(words);
     __syncwarp();
@@ -139,40 +151,41 @@ struct WarpTeam {
     }
   }
 
-  // Ascending: keys are turned round in words.
+  // Ascending: keys are turned round in words. Loops stay loops where lanes exchange: unrolled they
+  // are 70 kB of instructions, and a warp, which goes through them once, waits for each line.
   template <typename Word>
   static __device__ void sort(Word (&words)[kItems]) {
 #pragma unroll
-    for (int run = 2; run <= kCapacity; run *= 2)
+    for (int run = 2; run < kItems; run *= 2)
 #pragma unroll
-      for (int step = run / 2; step > 0; step /= 2) {
-        if (step >= kItems)
-          exchange_lanes(words, run, step / kItems);
-        else
-          exchange_items(words, run, step);
+      for (int step = run / 2; step > 0; step /= 2)
+#pragma unroll
+        for (int i = 0; i < kItems; ++i)
+          if ((i & step) == 0) exchange_items(words[i], words[i + step], (i & run) == 0);
+#pragma unroll 1
+    for (int lanes = 1; lanes <= 32; lanes *= 2) {  // of a run
+      const bool ascends = (index() & lanes) == 0;
+#pragma unroll 1
+      for (int distance = lanes / 2; distance > 0; distance /= 2) {
+        const bool takes_less = ascends == ((index() & distance) == 0);
+#pragma unroll
+        for (Word& word : words) {
+          const Word other = __shfl_xor_sync(0xffffffffu, word, distance);
+          word = takes_less ? ::min(word, other) : ::max(word, other);
+        }
       }
-  }
-  static __device__ bool ascends(int item, int run) {
-    return ((index() * kItems + item) & run) == 0;
-  }
-  template <typename Word>
-  static __device__ void exchange_lanes(Word (&words)[kItems], int run, int distance) {
-    const bool is_lower = (index() & distance) == 0;
 #pragma unroll
-    for (int i = 0; i < kItems; ++i) {
-      const Word other = __shfl_xor_sync(0xffffffffu, words[i], distance);
-      words[i] = is_lower == ascends(i, run) ? ::min(words[i], other) : ::max(words[i], other);
+      for (int step = kItems / 2; step > 0; step /= 2)
+#pragma unroll
+        for (int i = 0; i < kItems; ++i)
+          if ((i & step) == 0) exchange_items(words[i], words[i + step], ascends);
     }
   }
   template <typename Word>
-  static __device__ void exchange_items(Word (&words)[kItems], int run, int step) {
-#pragma unroll
-    for (int i = 0; i < kItems; ++i) {
-      if ((i & step) != 0) continue;
-      const Word less = ::min(words[i], words[i + step]), more = ::max(words[i], words[i + step]);
-      words[i] = ascends(i, run) ? less : more;
-      words[i + step] = ascends(i, run) ? more : less;
-    }
+  static __device__ void exchange_items(Word& first, Word& second, bool ascends) {
+    const Word less = ::min(first, second), more = ::max(first, second);
+    first = ascends ? less : more;
+    second = ascends ? more : less;
   }
 };
 
