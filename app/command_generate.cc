@@ -122,6 +122,8 @@ std::string plan_text(const engine::MemoryPlan& plan, const ContextOptions& devi
     text << plan.streamed_blocks << " blocks of the transformer pass through the GPU from ";
     text << static_cast<double>(plan.host_bytes) / 1e9 << " GB of page-locked host memory\n";
   }
+  if (plan.text_layers_in_turn)
+    text << "the text encoder's layers are read one after the other, each when it is needed\n";
   return text.str();
 }
 
@@ -209,21 +211,27 @@ class Run {
       invocation_.console.warning(tuning_->warning());
     const engine::MemoryPlan plan =
         plan_of(context_->options(), context_->runtime()->info().free_bytes);
-    arrange(plan.streamed_blocks, plan.decode_split);
+    arrange(plan);
   }
 
   // Makes the pipeline anew where it is not to be as it is by itself.
-  void arrange(std::int64_t streamed_blocks, const engine::DecodeSplit& split) {
-    if (streamed_blocks == 0 && split == engine::DecodeSplit{}) return;
+  void arrange(const engine::MemoryPlan& plan) {
+    if (plan.streamed_blocks == 0 && !plan.text_layers_in_turn &&
+        plan.decode_split == engine::DecodeSplit{})
+      return;
     engine::PipelineOptions options = pipeline_options();
-    options.streamed_blocks = streamed_blocks;
-    options.decode_split = split;
+    options.streamed_blocks = plan.streamed_blocks;
+    options.text_layers_in_turn = plan.text_layers_in_turn;
+    options.decode_split = plan.decode_split;
     pipeline_.emplace(model_directory_, *context_, options);
-    if (streamed_blocks > 0)
-      invocation_.console.note(concat(streamed_blocks,
+    if (plan.text_layers_in_turn)
+      invocation_.console.note(
+          "the text encoder's layers are read one after the other: the GPU does not hold them all");
+    if (plan.streamed_blocks > 0)
+      invocation_.console.note(concat(plan.streamed_blocks,
                                       " blocks of the transformer stay in host memory: the GPU "
                                       "does not hold them all"));
-    if (const std::string text = split_text(split); !text.empty())
+    if (const std::string text = split_text(plan.decode_split); !text.empty())
       invocation_.console.note("frames are decoded " + text);
   }
 
@@ -259,8 +267,11 @@ class Run {
       make_fit();
     } else if (!options_.plan.value_or(false) && tiling() == engine::VaeTiling::kOn) {
       const std::int64_t stride = pipeline_->config().vae.spatial_stride();
-      arrange(0, engine::decode_splits(tiling(), request_.height / stride, request_.width / stride)
-                     .front());
+      engine::MemoryPlan plan;
+      plan.decode_split =
+          engine::decode_splits(tiling(), request_.height / stride, request_.width / stride)
+              .front();
+      arrange(plan);
     }
     record_.settings = record_of(request_, fps);
     if (options_.plan.value_or(false)) return;

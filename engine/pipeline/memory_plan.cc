@@ -46,8 +46,9 @@ MemoryPlan MemoryPlanner::plan(std::int64_t streamed_blocks) const {
   return plan(streamed_blocks, splits(tiling_).front());
 }
 
-MemoryPlan MemoryPlanner::plan(std::int64_t streamed_blocks, const DecodeSplit& split) const {
-  return plan_of(request_, streamed_blocks, split);
+MemoryPlan MemoryPlanner::plan(std::int64_t streamed_blocks, const DecodeSplit& split,
+                               bool text_layers_in_turn) const {
+  return plan_of(request_, streamed_blocks, split, text_layers_in_turn);
 }
 
 std::vector<DecodeSplit> MemoryPlanner::splits(VaeTiling tiling) const {
@@ -56,12 +57,13 @@ std::vector<DecodeSplit> MemoryPlanner::splits(VaeTiling tiling) const {
 }
 
 MemoryPlan MemoryPlanner::plan_of(const VideoRequest& request, std::int64_t streamed_blocks,
-                                  const DecodeSplit& split) const {
+                                  const DecodeSplit& split, bool text_layers_in_turn) const {
   const std::unique_ptr<Context> context = kernels::make_plan_context(options_);
   Allocator& memory = context->allocator();
   MemoryPlan plan;
   plan.reserve = kernels::ops_reserve_bytes();
   plan.streamed_blocks = streamed_blocks;
+  plan.text_layers_in_turn = text_layers_in_turn;
   plan.decode_split = split;
   for (const Stage stage : {Stage::kEncodeText, Stage::kDenoise, Stage::kDecode})
     plan.stages.push_back({stage, 0});
@@ -84,6 +86,7 @@ MemoryPlan MemoryPlanner::plan_of(const VideoRequest& request, std::int64_t stre
   };
   PipelineOptions options;
   options.streamed_blocks = streamed_blocks;
+  options.text_layers_in_turn = text_layers_in_turn;
   options.decode_split = split;
   TextToVideo(model_, *context, options)
       .generate(
@@ -98,12 +101,13 @@ std::int64_t MemoryPlanner::most_streamed() const {
   return num_blocks >= kFewestStreamed ? num_blocks : 0;
 }
 
-std::int64_t MemoryPlanner::most_frames(std::size_t available, const DecodeSplit& split) const {
+std::int64_t MemoryPlanner::most_frames(std::size_t available, const MemoryPlan& smallest) const {
   constexpr std::int64_t kStride = 4;
   VideoRequest request = request_;
   const auto fits = [&](std::int64_t steps) {
     request.num_frames = kStride * steps + 1;
-    return plan_of(request, most_streamed(), split).peak() <= available;
+    return plan_of(request, most_streamed(), smallest.decode_split, smallest.text_layers_in_turn)
+               .peak() <= available;
   };
   std::int64_t low = -1, high = (request.num_frames - 1) / kStride;  // fits(low), not fits(high)
   while (high - low > 1) {
@@ -113,13 +117,14 @@ std::int64_t MemoryPlanner::most_frames(std::size_t available, const DecodeSplit
   return low < 0 ? 0 : kStride * low + 1;
 }
 
-MemoryPlan MemoryPlanner::fit_decode(std::size_t available, VaeTiling tiling) const {
+MemoryPlan MemoryPlanner::fit_decode(std::size_t available, VaeTiling tiling,
+                                     bool text_layers_in_turn) const {
   const auto decode_peak = [](const MemoryPlan& plan) {
     return stage_bytes(plan, Stage::kDecode) + plan.reserve;
   };
   MemoryPlan best;
   for (const DecodeSplit& split : splits(tiling)) {
-    const MemoryPlan tried = plan(most_streamed(), split);
+    const MemoryPlan tried = plan(most_streamed(), split, text_layers_in_turn);
     if (best.stages.empty() || decode_peak(tried) < decode_peak(best)) best = tried;
     if (decode_peak(tried) <= available) return tried;
   }
@@ -128,9 +133,10 @@ MemoryPlan MemoryPlanner::fit_decode(std::size_t available, VaeTiling tiling) co
 
 std::string MemoryPlanner::smallest_change(const MemoryPlan& smallest,
                                            std::size_t available) const {
-  if (tiling_ == VaeTiling::kOff && fit_decode(available, VaeTiling::kAuto).peak() <= available)
+  if (tiling_ == VaeTiling::kOff &&
+      fit_decode(available, VaeTiling::kAuto, smallest.text_layers_in_turn).peak() <= available)
     return "without --vae-tiling off it would fit";
-  const std::int64_t frames = most_frames(available, smallest.decode_split);
+  const std::int64_t frames = most_frames(available, smallest);
   if (frames > 0) return concat("--frames ", frames, " would fit");
   return "no number of frames of this size would fit, use --device cpu";
 }
@@ -138,21 +144,22 @@ std::string MemoryPlanner::smallest_change(const MemoryPlan& smallest,
 MemoryPlan MemoryPlanner::fit(std::size_t available) const {
   MemoryPlan best = plan(0);
   if (best.peak() <= available) return best;
-  // What decoding takes does not depend on where blocks of the transformer are.
-  const MemoryPlan smallest = fit_decode(available, tiling_);
+  // What a stage takes does not depend on how the others are made to fit.
+  const bool in_turn = stage_bytes(best, Stage::kEncodeText) + best.reserve > available;
+  const MemoryPlan smallest = fit_decode(available, tiling_, in_turn);
   if (smallest.peak() > available)
     throw Error(
         ErrorCode::kOutOfMemory,
         concat("this run takes at least ", gigabytes(smallest.peak(), true),
                " of GPU memory (stage '", stage_name(largest(smallest).stage), "'), and there are ",
                gigabytes(available, false), "; ", smallest_change(smallest, available)));
-  best = plan(0, smallest.decode_split);
+  best = plan(0, smallest.decode_split, in_turn);
   if (best.peak() <= available) return best;
   std::int64_t low = kFewestStreamed - 1, high = most_streamed();  // not fit(low), fit(high)
   best = smallest;
   while (high - low > 1) {
     const std::int64_t middle = (low + high) / 2;
-    const MemoryPlan tried = plan(middle, smallest.decode_split);
+    const MemoryPlan tried = plan(middle, smallest.decode_split, in_turn);
     if (tried.peak() > available) {
       low = middle;
     } else {

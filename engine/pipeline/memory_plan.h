@@ -23,6 +23,7 @@ struct MemoryPlan {
   std::size_t reserve = 0;          // of the ops themselves and the driver, an upper bound
   std::size_t host_bytes = 0;       // the most page-locked host memory
   std::int64_t streamed_blocks = 0;
+  bool text_layers_in_turn = false;
   DecodeSplit decode_split;
   std::size_t peak() const;  // of the stages, and the reserve
 };
@@ -36,24 +37,27 @@ class MemoryPlanner {
 
   // Frames decoded in as few tiles as `tiling` allows.
   MemoryPlan plan(std::int64_t streamed_blocks = 0) const;
-  MemoryPlan plan(std::int64_t streamed_blocks, const DecodeSplit& split) const;
+  MemoryPlan plan(std::int64_t streamed_blocks, const DecodeSplit& split,
+                  bool text_layers_in_turn = false) const;
 
   // The plan that takes at most `available` bytes with the fewest tiles and the fewest blocks
-  // streamed from host memory. Throws Error(kOutOfMemory) where none does: what it would take, the
-  // stage, and the smallest change that would fit.
+  // streamed from host memory, and the text encoder whole where that fits. Throws
+  // Error(kOutOfMemory) where none does: what it would take, the stage, and the smallest change
+  // that would fit.
   MemoryPlan fit(std::size_t available) const;
 
  private:
   MemoryPlan plan_of(const VideoRequest& request, std::int64_t streamed_blocks,
-                     const DecodeSplit& split) const;
+                     const DecodeSplit& split, bool text_layers_in_turn) const;
   std::vector<DecodeSplit> splits(VaeTiling tiling) const;
   // The first plan, with as many blocks streamed as may be, whose decode takes at most `available`
   // bytes; else the one that takes the least.
-  MemoryPlan fit_decode(std::size_t available, VaeTiling tiling) const;
+  MemoryPlan fit_decode(std::size_t available, VaeTiling tiling, bool text_layers_in_turn) const;
   std::string smallest_change(const MemoryPlan& smallest, std::size_t available) const;
   std::int64_t most_streamed() const;
-  // The most frames (4k + 1) that fit, 0 where not even one does.
-  std::int64_t most_frames(std::size_t available, const DecodeSplit& split) const;
+  // The most frames (4k + 1) that fit with the decode and the text encoder of `smallest`, 0 where
+  // not even one does.
+  std::int64_t most_frames(std::size_t available, const MemoryPlan& smallest) const;
 
   std::filesystem::path model_;
   VideoRequest request_;

@@ -31,15 +31,14 @@ class Component {
   template <typename Config, typename... More>
   Component(const std::shared_ptr<const WeightSource>& source, const Config& config,
             Context& context, kernels::Ops& ops, DType product_dtype, const More&... more)
-      : runtime_(context.runtime()), source_(source) {
-    const Weights weights(source, context, product_dtype);
-    network_.emplace(config, weights, ops, more...);
-    weights.expect_all_read();
-    loaded_bytes_ = weights.loaded_bytes();
+      : runtime_(context.runtime()), source_(source), weights_(source, context, product_dtype) {
+    network_.emplace(config, weights_, ops, more...);
+    loaded_bytes_ = weights_.loaded_bytes();
     source_->drop_from_memory();
   }
 
   std::size_t loaded_bytes() const { return loaded_bytes_; }  // sent to a GPU
+  void expect_all_read() const { weights_.expect_all_read(); }
 
   const Network& operator*() const { return *network_; }
   const Network* operator->() const { return &*network_; }
@@ -53,6 +52,7 @@ class Component {
  private:
   DeviceRuntime* runtime_;
   std::shared_ptr<const WeightSource> source_;
+  Weights weights_;
   std::optional<Network> network_;
   std::size_t loaded_bytes_ = 0;
 };
@@ -99,6 +99,7 @@ struct TextToVideo::Impl {
   Impl(const std::filesystem::path& directory, Context& the_context, const PipelineOptions& options)
       : context(the_context),
         streamed_blocks(options.streamed_blocks),
+        text_layers_in_turn(options.text_layers_in_turn),
         decode_split(options.decode_split),
         report_density(options.report_density),
         report_zones(options.report_zones),
@@ -133,6 +134,7 @@ struct TextToVideo::Impl {
 
   Context& context;
   std::int64_t streamed_blocks;
+  bool text_layers_in_turn;
   DecodeSplit decode_split;
   bool report_density, report_zones;
   std::unique_ptr<kernels::Ops> ops;
@@ -260,13 +262,18 @@ struct TextToVideo::ModelParts {
   }
 
   void load_text_encoder() {
-    load(text_encoder, impl.text_source, impl.config.text_encoder, umt5_dtype(impl.context));
+    load(text_encoder, impl.text_source, impl.config.text_encoder, umt5_dtype(impl.context),
+         impl.text_layers_in_turn);
+    if (!impl.text_layers_in_turn) text_encoder->expect_all_read();
   }
 
   void load_rest(bool with_vae) {
     const DType dtype = impl.context.compute_dtype();
     load(dit, impl.dit_source, impl.config.transformer, dtype, impl.streamed_blocks);
-    if (with_vae) load(vae, impl.vae_source, impl.config.vae, dtype);
+    dit->expect_all_read();
+    if (!with_vae) return;
+    load(vae, impl.vae_source, impl.config.vae, dtype);
+    vae->expect_all_read();
   }
 
   void end() { stages.end(); }
@@ -345,6 +352,7 @@ RunReport TextToVideo::run(const VideoRequest& request, const Job& job,
     stages.end();
   } else {
     encoded = impl.encode(**parts.text_encoder, prompts, stages);
+    if (impl.text_layers_in_turn) parts.text_encoder->expect_all_read();
     impl.keep_encoded(prompts, encoded);
     parts.text_encoder->unload();
   }

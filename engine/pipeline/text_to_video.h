@@ -88,6 +88,8 @@ struct PipelineOptions {
   std::filesystem::path prompt_cache;
   // Blocks of the transformer that stay in host memory (block_stream.h); on a GPU only.
   std::int64_t streamed_blocks = 0;
+  // The text encoder's layers are read one after the other (umt5_encoder.h).
+  bool text_layers_in_turn = false;
   DecodeSplit decode_split{};
   // The density of sparse steps is in the report; on a GPU it is fetched after each of them.
   bool report_density = false;

@@ -87,15 +87,20 @@ void Umt5Block::attend(kernels::Ops& ops, const PromptRows& rows, Umt5Activation
                  .out = heads(a.attended)});
 }
 
-Umt5Encoder::Umt5Encoder(const TextEncoderConfig& config, const Weights& weights, kernels::Ops& ops)
+Umt5Encoder::Umt5Encoder(const TextEncoderConfig& config, const Weights& weights, kernels::Ops& ops,
+                         bool layers_in_turn)
     : config_(config),
       weights_(weights),
       embedding_(token_table(config, weights)),
       final_norm_(config.d_model, config.layer_norm_epsilon,
                   weights.child("encoder.final_layer_norm")) {
+  if (layers_in_turn) return;
   blocks_.reserve(static_cast<std::size_t>(config.num_layers));
-  for (std::int64_t n = 0; n < config.num_layers; ++n)
-    blocks_.emplace_back(config, weights.child("encoder.block").child(n), ops);
+  for (std::int64_t n = 0; n < config.num_layers; ++n) blocks_.push_back(block(n, ops));
+}
+
+Umt5Block Umt5Encoder::block(std::int64_t index, kernels::Ops& ops) const {
+  return {config_, weights_.child("encoder.block").child(index), ops};
 }
 
 std::vector<Tensor> Umt5Encoder::encode(kernels::Ops& ops,
@@ -116,7 +121,10 @@ std::vector<Tensor> Umt5Encoder::encode(kernels::Ops& ops,
   embedding_(ops, ids, a.x.view().reshape({num_rows, config_.d_model}));
   for (std::int64_t n = 0; n < config_.num_layers; ++n) {
     const Profiler::Range range(ops.context().profiler(), "block", n);
-    blocks_[static_cast<std::size_t>(n)].forward(ops, rows, a);
+    if (blocks_.empty())
+      block(n, ops).forward(ops, rows, a);
+    else
+      blocks_[static_cast<std::size_t>(n)].forward(ops, rows, a);
     weights_.source().drop_from_memory();
     if (layer_done) layer_done(n + 1, config_.num_layers);
   }

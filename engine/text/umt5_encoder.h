@@ -64,7 +64,10 @@ class Umt5Encoder {
  public:
   using LayerDone = std::function<void(std::int64_t done, std::int64_t total)>;
 
-  Umt5Encoder(const TextEncoderConfig& config, const Weights& weights, kernels::Ops& ops);
+  // `layers_in_turn`: a layer's weights are read when it is needed and given up after it; a GPU
+  // then holds the token table and one layer. What is wrong with them shows in encode().
+  Umt5Encoder(const TextEncoderConfig& config, const Weights& weights, kernels::Ops& ops,
+              bool layers_in_turn = false);
 
   // One [1, S, d_model] tensor of umt5_dtype() for each of the prompts, S being its number of ids
   // (at least one). Each layer's weights are given back to the operating system once they are used:
@@ -73,10 +76,12 @@ class Umt5Encoder {
                              const LayerDone& layer_done = {}) const;
 
  private:
+  Umt5Block block(std::int64_t index, kernels::Ops& ops) const;
+
   TextEncoderConfig config_;
   Weights weights_;
   Embedding embedding_;
-  std::vector<Umt5Block> blocks_;
+  std::vector<Umt5Block> blocks_;  // none where they are read in turn
   RmsNorm final_norm_;
 };
 

@@ -93,6 +93,28 @@ std::vector<std::uint8_t> streamed_frames(std::int64_t streamed_blocks, std::uin
   return frames;
 }
 
+TEST(DevicePath, TextLayersInTurnGiveTheSameFrames) {
+  const auto frames_with = [](bool in_turn, std::size_t& loaded) {
+    const std::unique_ptr<Context> context = testing::make_host_runtime_context();
+    PipelineOptions options;
+    options.text_layers_in_turn = in_turn;
+    TextToVideo pipeline(kTinyModel, *context, options);
+    std::vector<std::uint8_t> frames;
+    const RunReport report =
+        pipeline.generate(small_request(),
+                          [&frames](const Frame& frame) {
+                            frames.insert(frames.end(), frame.rgb.begin(), frame.rgb.end());
+                          },
+                          {});
+    loaded = report.stages[0].loaded_bytes;
+    EXPECT_EQ(context->allocator().bytes_in_use(), 0u);
+    return frames;
+  };
+  std::size_t loaded = 0, loaded_in_turn = 0;
+  EXPECT_EQ(frames_with(true, loaded_in_turn), frames_with(false, loaded));
+  EXPECT_LT(loaded_in_turn, loaded) << "the layers were read with the rest";
+}
+
 TEST(DevicePath, StreamedBlocksGiveTheSameFrames) {
   std::uint64_t fetched = 0;
   const std::vector<std::uint8_t> resident = streamed_frames(0, fetched);

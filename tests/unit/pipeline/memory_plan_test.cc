@@ -3,8 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <nlohmann/json.hpp>
+
 #include "tests/support/expect_error.h"
 #include "tests/support/host_runtime.h"
+#include "tests/support/temporary_folder.h"
+#include "tests/support/write_checkpoint.h"
 
 namespace psagen::engine {
 namespace {
@@ -128,6 +133,71 @@ TEST(MemoryPlan, StreamsTheFewestBlocksThatMakeItFit) {
   EXPECT_EQ(planner.fit(five.peak()).streamed_blocks, 5);
   EXPECT_EQ(planner.fit(five.peak() - 1).streamed_blocks, 6);
   EXPECT_EQ(planner.fit(all.peak()).streamed_blocks, 8);
+}
+
+// The default model with twenty layers of text encoder, which then takes more than its denoiser;
+// as many layers are in its file.
+void write_model_with_much_text(const fs::path& folder, int layers_in_file = 20) {
+  const fs::path model = fs::path(PSAGEN_SOURCE_DIR) / "models/default";
+  for (const fs::directory_entry& entry : fs::directory_iterator(model))
+    if (entry.path().filename() != "text_encoder")
+      fs::create_symlink(entry.path(), folder / entry.path().filename());
+  fs::create_directory(folder / "text_encoder");
+  std::ifstream found(model / "text_encoder/config.json");
+  nlohmann::json config = nlohmann::json::parse(found);
+  config["num_layers"] = 20;
+  std::ofstream(folder / "text_encoder/config.json") << config;
+  const std::int64_t d = config["d_model"], heads = config["num_heads"], ff = config["d_ff"];
+  const std::int64_t inner = heads * config["d_kv"].get<std::int64_t>();
+  std::map<std::string, Shape> shapes = {{"shared.weight", {config["vocab_size"], d}},
+                                         {"encoder.final_layer_norm.weight", {d}}};
+  for (int n = 0; n < layers_in_file; ++n) {
+    const std::string block = concat("encoder.block.", n, ".layer.");
+    for (const char* name : {"q", "k", "v"})
+      shapes[concat(block, "0.SelfAttention.", name, ".weight")] = {inner, d};
+    shapes[block + "0.SelfAttention.o.weight"] = {d, inner};
+    shapes[block + "0.SelfAttention.relative_attention_bias.weight"] = {32, heads};
+    for (const char* name : {"wi_0", "wi_1"})
+      shapes[concat(block, "1.DenseReluDense.", name, ".weight")] = {ff, d};
+    shapes[block + "1.DenseReluDense.wo.weight"] = {d, ff};
+    for (const char* name : {"0", "1"}) shapes[concat(block, name, ".layer_norm.weight")] = {d};
+  }
+  testing::write_formula_safetensors(folder / "text_encoder/model.safetensors", shapes,
+                                     DType::kBF16);
+}
+
+TEST(MemoryPlan, ReadsTextLayersInTurnWhereTheyDoNotFit) {
+  const testing::TemporaryFolder folder;
+  write_model_with_much_text(folder.path());
+  VideoRequest request = tiny_request(1);
+  request.width = request.height = 32;
+  const MemoryPlanner planner(folder.path(), request, gpu(DType::kBF16));
+  const MemoryPlan whole = planner.plan(), in_turn = planner.plan(0, {}, true);
+  ASSERT_EQ(whole.peak(), stage_bytes(whole, Stage::kEncodeText) + whole.reserve)
+      << "another stage takes more";
+  const std::size_t layer = 4 * 256 * 256 * 2 + 3 * 256 * 512 * 2;
+  EXPECT_GE(stage_bytes(whole, Stage::kEncodeText),
+            stage_bytes(in_turn, Stage::kEncodeText) + 19 * layer);
+  EXPECT_EQ(stage_bytes(whole, Stage::kDenoise), stage_bytes(in_turn, Stage::kDenoise));
+  EXPECT_FALSE(planner.fit(whole.peak()).text_layers_in_turn);
+  const MemoryPlan less = planner.fit(whole.peak() - 1);
+  EXPECT_TRUE(less.text_layers_in_turn);
+  EXPECT_EQ(less.streamed_blocks, 0);
+  const MemoryPlan least = planner.fit(in_turn.peak() - 1);  // the denoiser's turn
+  EXPECT_TRUE(least.text_layers_in_turn);
+  EXPECT_GT(least.streamed_blocks, 0);
+}
+
+TEST(MemoryPlan, TextLayersInTurnAreCheckedAsOthers) {
+  for (const int layers : {19, 21}) {
+    const testing::TemporaryFolder folder;
+    write_model_with_much_text(folder.path(), layers);
+    const MemoryPlanner planner(folder.path(), tiny_request(1), gpu(DType::kBF16));
+    for (const bool in_turn : {false, true})
+      testing::expect_error(layers < 20 ? ErrorCode::kNotFound : ErrorCode::kInvalidArgument,
+                            {"text_encoder", layers < 20 ? "encoder.block.19" : "encoder.block.20"},
+                            [&] { planner.plan(0, {}, in_turn); });
+  }
 }
 
 std::size_t decode_peak(const MemoryPlan& plan) {
