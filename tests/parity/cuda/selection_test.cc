@@ -277,11 +277,11 @@ TEST_P(SelectionCuda, OneBlockFarFromTheOthers) {
   const PrepareSize size = {1, 8000, 2, 64, 32, 128};  // 250 blocks: sorted by a warp
   PrepareProblem p = problem(size, 7);
   const std::int64_t part = size.heads * size.depth;
+  const std::vector<double> values = reference::elements<double>(p.qkv.host);
   for (std::int64_t token = 3200; token < 3232; ++token)
-    for (std::int64_t i = 0; i < part; ++i) {
-      const std::int64_t at = (3 * token + 1) * part + i;
-      store(p.qkv.host.view(), at, 4096.0f * load(p.qkv.host.view(), at));
-    }
+    for (std::int64_t at = (3 * token + 1) * part; at < (3 * token + 2) * part; ++at)
+      store(p.qkv.host.view(), at,
+            static_cast<float>(4096.0 * values[static_cast<std::size_t>(at)]));
   p.qkv = on_both(std::move(p.qkv.host));
   build(p);
   for (const LevelSelection selection : {LevelSelection::kQuota, LevelSelection::kThreshold})
