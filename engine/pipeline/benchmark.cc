@@ -307,7 +307,7 @@ Measurement measure_decode(Context& context, const BenchmarkRequest& request) {
       context, request,
       [&] { decoder.decode(*ops, latent, [&](ConstTensorView rgb) { frames += rgb.dim(0); }, {}); },
       measurement);
-  const std::int64_t runs = request.warmup_rounds + request.rounds + 1;
+  const std::int64_t runs = request.warmup_rounds + 2 * request.rounds;
   PSAGEN_CHECK(frames == runs * request.num_frames, ErrorCode::kInternal, "the decoder gave ",
                frames, " frames in ", runs, " runs, wanted ", runs * request.num_frames);
   return measurement;
