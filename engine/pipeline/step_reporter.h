@@ -1,10 +1,12 @@
 // Steps as they are done. A GPU is behind the program: it must always have the next step queued, so
-// a step is waited for only when the one after it has been queued.
+// a step is waited for only when the one after it has been queued. How long it took only the GPU's
+// clock can say; its times are in the report once all steps are done.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -12,6 +14,7 @@
 #include "engine/pipeline/health.h"
 #include "engine/pipeline/stage_tracker.h"
 #include "engine/pipeline/text_to_video.h"
+#include "kernels/core/profile.h"
 #include "scheduler/step_plan.h"
 
 namespace psagen::engine {
@@ -26,13 +29,21 @@ class StepReporter {
         health_(context, nonfinite),
         density_(std::move(density)),
         report_(report),
-        stages_(stages) {}
+        stages_(stages),
+        seconds_(plans.size()) {
+    if (runtime_ != nullptr) clock_ = runtime_->make_zone_clock();
+    if (clock_) clock_->begin();
+  }
 
   // The next step has been queued, on a CPU done.
   void queued() {
     StepReport step;
     step.sigma = plans_[next_].sigma;
     const std::int64_t index = static_cast<std::int64_t>(next_);
+    if (clock_) {
+      clock_->end(seconds_[next_]);
+      clock_->begin();
+    }
     density_.fetch(index);  // before the ticket, which then covers it
     waiting_.push_back({std::move(step), health_.fetch(index)});
     ++next_;
@@ -41,6 +52,9 @@ class StepReporter {
 
   void finish() {
     while (!waiting_.empty()) finish_first();
+    if (!clock_) return;
+    clock_->settle();
+    for (std::size_t i = 0; i < report_.steps.size(); ++i) report_.steps[i].seconds = seconds_[i];
   }
 
  private:
@@ -72,6 +86,8 @@ class StepReporter {
   std::size_t next_ = 0;
   std::deque<Waiting> waiting_;
   Clock::time_point last_ = Clock::now();
+  std::vector<double> seconds_;  // by the device's clock
+  std::unique_ptr<ZoneClock> clock_;
 };
 
 }  // namespace psagen::engine

@@ -60,7 +60,7 @@ struct LayerDensity {
 };
 
 struct StepReport {
-  double seconds = 0.0;
+  double seconds = 0.0;  // on a GPU by its clock
   double sigma = 0.0;
   bool sparse = false;
   // Means over forwards, layers and heads. NaN for a sparse step whose density was not asked for

@@ -11,22 +11,20 @@ namespace {
 // zones later, more than a host is ahead of its GPU by.
 class EventClock final : public ZoneClock {
  public:
-  explicit EventClock(cudaStream_t stream) : stream_(stream), pairs_(kPairs) {
-    for (Pair& pair : pairs_) {
-      PSAGEN_CUDA(cudaEventCreate(&pair.begin));
-      PSAGEN_CUDA(cudaEventCreate(&pair.end));
-    }
-  }
+  explicit EventClock(cudaStream_t stream) : stream_(stream), pairs_(kPairs) {}
   ~EventClock() override {
     for (const Pair& pair : pairs_) {
-      cudaEventDestroy(pair.begin);
-      cudaEventDestroy(pair.end);
+      if (pair.begin != nullptr) cudaEventDestroy(pair.begin);
+      if (pair.end != nullptr) cudaEventDestroy(pair.end);
     }
   }
 
   void begin() override {
-    read(pairs_[next_]);
-    cudaEventRecord(pairs_[next_].begin, stream_);
+    Pair& pair = pairs_[next_];
+    read(pair);
+    if (pair.begin == nullptr) PSAGEN_CUDA(cudaEventCreate(&pair.begin));
+    if (pair.end == nullptr) PSAGEN_CUDA(cudaEventCreate(&pair.end));
+    cudaEventRecord(pair.begin, stream_);
   }
   void end(double& seconds) override {
     cudaEventRecord(pairs_[next_].end, stream_);

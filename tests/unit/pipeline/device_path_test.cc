@@ -63,8 +63,13 @@ TEST(DevicePath, GivesTheFramesOfTheCpu) {
   ASSERT_EQ(frames.size(), wanted.size());
   EXPECT_GE(psnr(frames, wanted), 60.0);
   EXPECT_EQ(report.steps.size(), 4u);
-  for (std::size_t i = 0; i < 4; ++i)
+  double seconds = 0.0;
+  for (std::size_t i = 0; i < 4; ++i) {
     EXPECT_EQ(report.steps[i].sigma, cpu_report.steps[i].sigma) << i;
+    EXPECT_GT(report.steps[i].seconds, 0.0) << i;
+    seconds += report.steps[i].seconds;
+  }
+  EXPECT_LE(seconds, report.stages[2].seconds) << "steps are parts of denoising";
   // One of text encoder and denoiser at a time.
   EXPECT_THAT(stages, ::testing::ElementsAre(Stage::kLoad, Stage::kEncodeText, Stage::kLoad,
                                              Stage::kDenoise, Stage::kDecode));
