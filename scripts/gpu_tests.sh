@@ -1,16 +1,19 @@
 #!/usr/bin/env bash
-# What has to hold on a GPU, in a few minutes: every test of the label `gpu`, ten thousand random cases of
-# sparse attention, and compute-sanitizer on small shapes.
+# What has to hold on a GPU, in a few minutes: every test of the label `gpu`, with twelve clips of the default
+# model against those of the CPU, ten thousand random cases of sparse attention, and compute-sanitizer on small shapes.
 #
-#   scripts/gpu_tests.sh CUDA_PARITY_TEST [LOGS]     for example build/cuda-release/tests/parity/cuda/cuda_parity_test
+#   scripts/gpu_tests.sh CUDA_PARITY_TEST PIPELINE_PARITY_TEST [LOGS]     of build/cuda-release/tests/parity
 #
 # The tests run in several processes, as most of their time is the double reference's on the CPU. Racecheck follows
 # only the thread that arrives at a barrier of shared memory, not those that met it before; where a tile's place is used
 # again it reports what is no race (kernels/cuda/psa/sparse_attention/README.md), so its shapes are the smallest.
 # Exit code 1 where something failed, reported anything, or was cut short.
 set -uo pipefail
-tests=$(readlink -f "${1:?usage: gpu_tests.sh CUDA_PARITY_TEST [LOGS]}")
-logs=${2:-$(mktemp -d)}
+usage="usage: gpu_tests.sh CUDA_PARITY_TEST PIPELINE_PARITY_TEST [LOGS]"
+tests=$(readlink -f "${1:?$usage}")
+clips=$(readlink -f "${2:?$usage}")
+logs=${3:-$(mktemp -d)}
+export PSAGEN_SOURCE=${PSAGEN_SOURCE:-$(cd "$(dirname "$0")/.." && pwd)}
 mkdir -p "$logs"
 sanitizer=$(command -v compute-sanitizer || echo /usr/local/cuda/bin/compute-sanitizer)
 processes=5 limit=600
@@ -41,6 +44,7 @@ finish() {  # waits for all that were started
 for ((i = 0; i < processes; ++i)); do
   start "label-$i" env GTEST_TOTAL_SHARDS=$processes GTEST_SHARD_INDEX="$i" "$tests"
 done
+start clips env PSAGEN_CLIPS=12 OMP_NUM_THREADS=6 "$clips"
 for type in BF16 F16; do
   start "random-$type" env PSAGEN_RANDOM_CASES=5000 "$tests" --gtest_filter="*RandomCases/$type"
 done

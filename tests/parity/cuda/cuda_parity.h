@@ -156,8 +156,8 @@ inline std::string dtype_label(const testing::TestParamInfo<DType>& info) {
   return dtype_name(info.param);
 }
 
-#define PSAGEN_CUDA_PARITY(suite)                                                                 \
-  INSTANTIATE_TEST_SUITE_P(Types, suite, testing::Values(DType::kBF16, DType::kF16, DType::kF32), \
-                           dtype_label)
+#define PSAGEN_CUDA_PARITY(suite)        \
+  INSTANTIATE_TEST_SUITE_P(Types, suite, \
+                           ::testing::Values(DType::kBF16, DType::kF16, DType::kF32), dtype_label)
 
 }  // namespace psagen::kernels

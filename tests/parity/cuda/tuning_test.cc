@@ -3,30 +3,14 @@
 #include <gmock/gmock.h>
 
 #include <functional>
-#include <map>
 
 #include "tests/parity/cuda/cuda_parity.h"
+#include "tests/support/map_store.h"
 
 namespace psagen::kernels {
 namespace {
 
-class MapStore final : public TuningStore {
- public:
-  std::optional<Choice> find(const std::string& key) const override {
-    const auto at = choices.find(key);
-    if (at == choices.end()) return std::nullopt;
-    ++found;
-    return at->second;
-  }
-  void keep(const std::string& key, const Choice& choice) override {
-    choices[key] = choice;
-    ++kept;
-  }
-
-  std::map<std::string, Choice> choices;
-  mutable int found = 0;
-  int kept = 0;
-};
+using psagen::testing::MapStore;
 
 class CudaTuning : public CudaParity {
  protected:
@@ -71,7 +55,7 @@ TEST_P(CudaTuning, ALaterRunFindsTheChoicesAndGivesTheSameBits) {
   const int kept = store->kept;
   EXPECT_EQ(static_cast<int>(store->choices.size()), kept);
   for (const auto& [key, choice] : store->choices)
-    EXPECT_THAT(key, testing::HasSubstr(", driver ")) << "of " << choice.size() << " numbers";
+    EXPECT_THAT(key, ::testing::HasSubstr(", driver ")) << "of " << choice.size() << " numbers";
   const std::vector<double> second = run_with(store);
   EXPECT_EQ(store->found, kept);
   EXPECT_EQ(store->kept, 0);
