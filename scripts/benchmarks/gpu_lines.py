@@ -88,11 +88,12 @@ def make_lines():
             Line("psa", f"cuDNN / whole PSA layer {TOKENS[shape]}, density 0.10",
                  (f"psa-attention-{shape}", torch), lambda ours, torch: torch["self_cudnn_ms"] / ours["ms"],
                  times, ".2f", at_least=True)]
-    for name in BOUNDS:
+    sparse = [("densities", name, name, "attention-1.3b") for name in BOUNDS]
+    for part, what, name, dense in (*sparse, ("psa", "75,600 x 40", "psa-attention-14b", "attention-14b")):
         lines += [
-            Line("densities", f"{name}: t / (rho dense)", (name, "attention-1.3b"),
+            Line(part, f"{what}: t / (rho dense)", (name, dense),
                  lambda ours, dense: ours["attention_ms"] / (ours["density"] * dense["ms"]), 1.25),
-            Line("densities", f"{name}: pooling and selection / t, %", (name,),
+            Line(part, f"{what}: pooling and selection / t, %", (name,),
                  lambda ours: 100 * ours["before_ms"] / ours["attention_ms"], 10, ".1f")]
     lines += [
         Line("kernels", "portable dense attention / FlashAttention 2, speed", ("kernels", "torch-1.3b"),
