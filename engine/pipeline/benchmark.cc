@@ -46,7 +46,11 @@ double seconds_of(Context& context, const std::function<void()>& run) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// Rounds follow each other, or a GPU would wait for the first op of each.
+// Rounds follow each other, or a GPU would wait for the first op of each; a CPU needs one.
+int zone_rounds(Context& context, const BenchmarkRequest& request) {
+  return context.runtime() != nullptr ? request.rounds : 1;
+}
+
 std::vector<ZoneTime> zone_times(Context& context, int rounds, const std::function<void()>& run) {
   ZoneTimes times(context);
   for (int i = 0; i < rounds; ++i) run();
@@ -63,7 +67,7 @@ void measure(Context& context, const BenchmarkRequest& request, const std::funct
   for (int i = 0; i < request.warmup_rounds; ++i) run();
   for (int i = 0; i < request.rounds; ++i) measurement.seconds.push_back(seconds_of(context, run));
   measurement.peak_bytes = context.allocator().peak_bytes();
-  measurement.zones = zone_times(context, request.rounds, run);
+  measurement.zones = zone_times(context, zone_rounds(context, request), run);
 }
 
 Tensor random_tensor(kernels::Ops& ops, DType dtype, const Shape& shape, std::uint64_t seed) {
@@ -307,7 +311,7 @@ Measurement measure_decode(Context& context, const BenchmarkRequest& request) {
       context, request,
       [&] { decoder.decode(*ops, latent, [&](ConstTensorView rgb) { frames += rgb.dim(0); }, {}); },
       measurement);
-  const std::int64_t runs = request.warmup_rounds + 2 * request.rounds;
+  const std::int64_t runs = request.warmup_rounds + request.rounds + zone_rounds(context, request);
   PSAGEN_CHECK(frames == runs * request.num_frames, ErrorCode::kInternal, "the decoder gave ",
                frames, " frames in ", runs, " runs, wanted ", runs * request.num_frames);
   return measurement;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 #include <span>
+#include <type_traits>
 #include <utility>
 
 #include "engine/dit/dit.h"
@@ -33,11 +34,10 @@ class Component {
             Context& context, kernels::Ops& ops, DType product_dtype, const More&... more)
       : runtime_(context.runtime()), source_(source), weights_(source, context, product_dtype) {
     network_.emplace(config, weights_, ops, more...);
-    loaded_bytes_ = weights_.loaded_bytes();
     source_->drop_from_memory();
   }
 
-  std::size_t loaded_bytes() const { return loaded_bytes_; }  // sent to a GPU
+  std::size_t loaded_bytes() const { return weights_.loaded_bytes(); }  // sent to a GPU so far
   void expect_all_read() const { weights_.expect_all_read(); }
 
   const Network& operator*() const { return *network_; }
@@ -54,7 +54,6 @@ class Component {
   std::shared_ptr<const WeightSource> source_;
   Weights weights_;
   std::optional<Network> network_;
-  std::size_t loaded_bytes_ = 0;
 };
 
 Shape latent_shape(const VideoRequest& request, const ModelConfig& config) {
@@ -123,7 +122,7 @@ struct TextToVideo::Impl {
   std::vector<Tensor> find_encoded(const std::vector<std::vector<std::int32_t>>& prompts);
   void keep_encoded(const std::vector<std::vector<std::int32_t>>& prompts,
                     const std::vector<Tensor>& encoded);
-  std::vector<Tensor> encode(const Umt5Encoder& encoder,
+  std::vector<Tensor> encode(const Component<Umt5Encoder>& encoder,
                              const std::vector<std::vector<std::int32_t>>& prompts,
                              StageTracker& stages);
   void denoise(const VideoRequest& request, const Job& job, const Dit& dit,
@@ -189,13 +188,16 @@ void TextToVideo::Impl::keep_encoded(const std::vector<std::vector<std::int32_t>
   cache->keep(prompts, values);
 }
 
-std::vector<Tensor> TextToVideo::Impl::encode(const Umt5Encoder& encoder,
+std::vector<Tensor> TextToVideo::Impl::encode(const Component<Umt5Encoder>& encoder,
                                               const std::vector<std::vector<std::int32_t>>& prompts,
                                               StageTracker& stages) {
   stages.begin(Stage::kEncodeText, config.text_encoder.num_layers);
-  std::vector<Tensor> encoded = encoder.encode(
+  const std::size_t loaded_before = encoder.loaded_bytes();
+  std::vector<Tensor> encoded = encoder->encode(
       *ops, prompts, [&stages](std::int64_t done, std::int64_t) { stages.advance(done); });
   for (const Tensor& rows : encoded) expect_finite(*ops, rows, "the text encoder's output");
+  encoder.expect_all_read();  // of layers in turn it is known only now
+  stages.add_loaded(encoder.loaded_bytes() - loaded_before);
   stages.end();
   return encoded;
 }
@@ -264,16 +266,12 @@ struct TextToVideo::ModelParts {
   void load_text_encoder() {
     load(text_encoder, impl.text_source, impl.config.text_encoder, umt5_dtype(impl.context),
          impl.text_layers_in_turn);
-    if (!impl.text_layers_in_turn) text_encoder->expect_all_read();
   }
 
   void load_rest(bool with_vae) {
     const DType dtype = impl.context.compute_dtype();
     load(dit, impl.dit_source, impl.config.transformer, dtype, impl.streamed_blocks);
-    dit->expect_all_read();
-    if (!with_vae) return;
-    load(vae, impl.vae_source, impl.config.vae, dtype);
-    vae->expect_all_read();
+    if (with_vae) load(vae, impl.vae_source, impl.config.vae, dtype);
   }
 
   void end() { stages.end(); }
@@ -283,6 +281,8 @@ struct TextToVideo::ModelParts {
             const std::shared_ptr<const WeightSource>& source, const Config& config, DType dtype,
             const More&... more) {
     part.emplace(source, config, impl.context, *impl.ops, dtype, more...);
+    const bool is_whole = !std::is_same_v<Network, Umt5Encoder> || !impl.text_layers_in_turn;
+    if (is_whole) part->expect_all_read();
     if (impl.context.runtime() != nullptr) impl.context.runtime()->release_unused();
     stages.add_loaded(part->loaded_bytes());
     stages.advance(++done);
@@ -351,8 +351,7 @@ RunReport TextToVideo::run(const VideoRequest& request, const Job& job,
     stages.begin(Stage::kEncodeText, impl.config.text_encoder.num_layers);
     stages.end();
   } else {
-    encoded = impl.encode(**parts.text_encoder, prompts, stages);
-    if (impl.text_layers_in_turn) parts.text_encoder->expect_all_read();
+    encoded = impl.encode(*parts.text_encoder, prompts, stages);
     impl.keep_encoded(prompts, encoded);
     parts.text_encoder->unload();
   }

@@ -18,7 +18,8 @@ struct ZoneTime {
 };
 
 // While it lives, zones are counted from nothing, and timed by the device's clock where it has one:
-// what a kernel takes, not what it takes to start it and to wait for it.
+// from its time stamp before an op's first kernel to the one behind its last, some microseconds of
+// gaps and of the stamps themselves among them.
 class ZoneTimes {
  public:
   explicit ZoneTimes(Context& context);

@@ -200,23 +200,17 @@ void keep_fastest(CudaRuntime& runtime, const MatrixProduct& p, void* scratch, P
   plan.algorithms = std::move(kept);
 }
 
-// Where the result is added to what it overwrites, a timed run writes elsewhere. False where there
-// is no room for that: the first algorithm stays.
-bool measure(CudaRuntime& runtime, MatrixProduct p, void* scratch, Plan& plan) {
-  Tensor elsewhere;
-  if (p.c == p.d) {
-    const Shape shape = {((p.n - 1) * p.d_stride + p.m) *
-                         static_cast<std::int64_t>(dtype_size(p.d_dtype))};
-    try {
-      elsewhere = Tensor(runtime.allocator(), DType::kU8, shape);
-    } catch (const Error& error) {
-      if (error.code() != ErrorCode::kOutOfMemory) throw;
-      return false;
-    }
-    p.d = elsewhere.view().bytes();
-  }
+// What a result is added to and overwrites waits in host memory while runs are timed: a copy on the
+// device could be as large as any tensor, and no plan of memory has it.
+void measure(CudaRuntime& runtime, const MatrixProduct& p, void* scratch, Plan& plan) {
+  if (p.c != p.d) return keep_fastest(runtime, p, scratch, plan);
+  std::vector<std::byte> kept(static_cast<std::size_t>((p.n - 1) * p.d_stride + p.m) *
+                              dtype_size(p.d_dtype));
+  PSAGEN_CUDA(cudaMemcpyAsync(kept.data(), p.d, kept.size(), cudaMemcpyDefault, runtime.stream()));
+  PSAGEN_CUDA(cudaStreamSynchronize(runtime.stream()));
   keep_fastest(runtime, p, scratch, plan);
-  return true;
+  PSAGEN_CUDA(cudaMemcpyAsync(p.d, kept.data(), kept.size(), cudaMemcpyDefault, runtime.stream()));
+  PSAGEN_CUDA(cudaStreamSynchronize(runtime.stream()));
 }
 
 // The 64 bytes of an algorithm as a store keeps them.
@@ -297,10 +291,10 @@ bool multiply(LinearPlans& plans, Workspace& workspace, const MatrixProduct& pro
   void* const scratch = take_scratch(memory, plan);
   if (!plan.measured && work >= kMeasuredWork && plan.algorithms.size() > 1 &&
       !is_capturing(runtime.stream())) {
-    const bool was_timed = measure(runtime, product, scratch, plan);
+    measure(runtime, product, scratch, plan);
     plan.measured = true;
     if (plan.algorithms.empty()) return false;
-    if (was_timed) impl.tuned.keep(key, choice_of(plan.algorithms.front()));
+    impl.tuned.keep(key, choice_of(plan.algorithms.front()));
   }
   PSAGEN_CUDA(launch(runtime, plan, product, plan.algorithms.front(), scratch));
   return true;

@@ -46,6 +46,13 @@ LINES = (
 PARTS = tuple(dict.fromkeys(line.part for line in LINES))
 
 
+def known(**facts):
+    for name, value in facts.items():
+        if value is None:
+            raise ValueError(f"{name} was not measured")
+    return facts
+
+
 def call(command, limit, cwd, environment=None):
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=limit,
                           env={**os.environ, **(environment or {})})
@@ -56,7 +63,8 @@ def call(command, limit, cwd, environment=None):
 def bench_run(args, folder, *flags, limit=180, environment=None):
     out = folder / "result.json"
     out.unlink(missing_ok=True)
-    call([args.program, "bench", "run", "--rounds", "1", "-o", out.name, *flags], limit, folder, environment)
+    call([args.program, "bench", "run", "--device", "cuda", "--rounds", "1", "-o", out.name, *flags], limit, folder,
+         environment)
     return json.loads(out.read_text())
 
 
@@ -77,8 +85,8 @@ def trace(args, folder):
         "CUDA_INJECTION64_PATH": args.trace, "PSAGEN_TRACE": str(events), "PSAGEN_TRACE_CPU": "1"})
     call([sys.executable, timeline.__file__, str(events), "--json", str(table)], 120, folder)
     result = json.loads(table.read_text())
-    return {"idle_share": result["denoising"]["idle_share"],
-            "share_before": result["decoding"]["encoder"]["share_before"]}, result
+    return known(idle_share=result["denoising"]["idle_share"],
+                 share_before=result["decoding"]["encoder"]["share_before"]), result
 
 
 def read_plainly(files):
@@ -96,7 +104,7 @@ def read_plainly(files):
 
 def generate(args, folder, model, *flags, limit=180):
     report = folder / "report.json"
-    call([args.program, "--model", str(model), "--prompt", "a cat", "--size", "832x480", "--frames", "81",
+    call([args.program, "--device", "cuda", "--model", str(model), "--prompt", "a cat", "--size", "832x480", "--frames", "81",
           "--attention", "dense", "--no-prompt-cache", "--progress", "none", "--overwrite", "--output", "clip.mp4",
           "--report", str(report), *flags], limit, folder)
     return json.loads(report.read_text())
@@ -113,7 +121,7 @@ def cold(args, folder):
 
 def last_step(args, folder, *flags):
     result = generate(args, folder, args.large, "--steps", "2", *flags)
-    return {"step_s": result["steps"][-1]["seconds"]}, result
+    return known(step_s=result["steps"][-1]["seconds"] or None), result
 
 
 MEASURES = {

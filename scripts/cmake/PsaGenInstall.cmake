@@ -35,6 +35,7 @@ target_sources(psagen_engine PUBLIC FILE_SET HEADERS BASE_DIRS ${PROJECT_SOURCE_
   engine/pipeline/open_context.h
   engine/pipeline/progress.h
   engine/pipeline/text_to_video.h
+  engine/pipeline/zone_times.h
   engine/text/tokenizer.h
   engine/vae/decode_split.h)
 

@@ -1,5 +1,6 @@
 // Who works on a row of scores together: a block of threads, or for short rows a warp, which needs
-// no barrier and whose sort never leaves its registers. Each thread has kItems blocks of the row.
+// no barrier of the block and exchanges keys in registers. Each thread has kItems blocks of the
+// row.
 //
 // What a team has: kThreads, kItems, kRowsOfBlock; Shared, which lasts from a row's beginning to
 // its end; index() of the thread, row() of the team within its block of threads; block_of(), which
@@ -24,7 +25,6 @@ struct BlockTeam {
   struct Shared {
     typename Sort::TempStorage sort;
     float floats[kWarps];
-    double doubles[kWarps];
     std::int32_t ints[kWarps];
   };
 
@@ -45,7 +45,7 @@ struct BlockTeam {
     __syncthreads();
     return max;
   }
-  static __device__ double sum(double value, Shared& shared) { return sum(value, shared.doubles); }
+  static __device__ float sum(float value, Shared& shared) { return sum(value, shared.floats); }
   static __device__ std::int32_t sum(std::int32_t value, Shared& shared) {
     return sum(value, shared.ints);
   }
@@ -100,6 +100,7 @@ struct WarpTeam {
   static __device__ void sort(std::uint32_t (&keys)[kItems], std::uint16_t (&blocks)[kItems],
                               int count, Shared& shared) {
     static_assert(kCapacity <= 256, "a block is eight bits of a word");
+    static_assert((kItems & (kItems - 1)) == 0, "the exchanges pair all items");
     std::uint32_t least = 0xffffffffu, most = 0;
 #pragma unroll
     for (int i = 0; i < kItems; ++i) {
@@ -114,7 +115,7 @@ struct WarpTeam {
 #pragma unroll
     for (int i = 0; i < kItems; ++i) {
       shared.keys[blocks[i]] = keys[i];
-      const std::uint32_t distance = blocks[i] < count ? most - keys[i] << shift : 0xffffffffu;
+      const std::uint32_t distance = blocks[i] < count ? (most - keys[i]) << shift : 0xffffffffu;
       words[i] = (distance & ~255u) | blocks[i];
     }
     sort(words);

@@ -1,5 +1,6 @@
 // The choice of blocks on the GPU: importance against the double-precision formulas; levels, order
 // and density bit for bit against the host's rules, given the importance that the GPU found.
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -7,6 +8,7 @@
 #include <numeric>
 #include <span>
 
+#include "kernels/psa/allocation_rule.h"
 #include "kernels/psa/block_levels.h"
 #include "kernels/psa/level_allocation.h"
 #include "kernels/psa/sampling.h"
@@ -278,24 +280,44 @@ TEST_P(SelectionCuda, OneBlockFarFromTheOthers) {
   PrepareProblem p = problem(size, 7);
   const std::int64_t part = size.heads * size.depth;
   const std::vector<double> values = reference::elements<double>(p.qkv.host);
-  for (std::int64_t token = 3200; token < 3232; ++token)
+  for (std::int64_t token = 0; token < size.tokens; ++token) {
+    const double factor = token / 32 == 100 ? 4096.0 : 1.0 / 512.0;
     for (std::int64_t at = (3 * token + 1) * part; at < (3 * token + 2) * part; ++at)
       store(p.qkv.host.view(), at,
-            static_cast<float>(4096.0 * values[static_cast<std::size_t>(at)]));
+            static_cast<float>(factor * values[static_cast<std::size_t>(at)]));
+  }
   p.qkv = on_both(std::move(p.qkv.host));
   build(p);
-  for (const LevelSelection selection : {LevelSelection::kQuota, LevelSelection::kThreshold})
-    select_and_check(p, params(size, selection), 1e-3);
+  const PsaParams quota = params(size, LevelSelection::kQuota);
+  select_and_check(p, params(size, LevelSelection::kThreshold), 1e-3);
+  select_and_check(p, quota, 1e-3);
+  // Rows in which words alone would take other blocks.
   const std::vector<float> importance = bytes_of<float>(p.importance);
-  int mixed_up = 0;  // pairs that their upper bits leave in the order of their blocks
-  for (std::size_t row = 0; row < importance.size(); row += 250)
-    for (std::size_t k = row + 1; k < row + 250; ++k)
-      for (std::size_t j = row; j < k; ++j) {
-        const auto before = std::bit_cast<std::uint32_t>(importance[j]);
-        const auto after = std::bit_cast<std::uint32_t>(importance[k]);
-        mixed_up += before < after && before >> 3 == after >> 3;
-      }
-  EXPECT_GT(mixed_up, 100) << "no such rows";
+  const LevelEnds ends = allocation::quota_ends(250, quota);
+  int other_blocks = 0;
+  for (std::size_t row = 0; row < importance.size(); row += 250) {
+    std::vector<std::uint32_t> distance;
+    for (std::size_t i = 0; i < 250; ++i)
+      distance.push_back(std::bit_cast<std::uint32_t>(importance[row + i]));
+    const std::uint32_t most = *std::max_element(distance.begin(), distance.end());
+    for (std::uint32_t& key : distance) key = most - key;
+    const std::uint32_t range = *std::max_element(distance.begin(), distance.end());
+    const int lost = 8 - std::min(std::countl_zero(range), 8);
+    const auto taken = [&](int shift, std::int64_t count) {
+      std::vector<std::size_t> order(250);
+      std::iota(order.begin(), order.end(), std::size_t{0});
+      std::stable_sort(order.begin(), order.end(), [&](std::size_t i, std::size_t j) {
+        return distance[i] >> shift < distance[j] >> shift;
+      });
+      order.resize(static_cast<std::size_t>(count));
+      std::sort(order.begin(), order.end());
+      return order;
+    };
+    other_blocks += std::any_of(ends.begin(), ends.end(), [&](std::int64_t end) {
+      return taken(lost, end) != taken(0, end);
+    });
+  }
+  EXPECT_GT(other_blocks, 40) << "of 126 rows: the words tell all of them apart";
 }
 
 PSAGEN_CUDA_PARITY(SelectionCuda);

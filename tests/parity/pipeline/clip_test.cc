@@ -36,6 +36,8 @@ std::vector<std::string> prompts(std::size_t count) {
   std::vector<std::string> lines;
   for (std::string line; lines.size() < count && std::getline(file, line);)
     if (!line.empty() && line[0] != '#') lines.push_back(line);
+  PSAGEN_CHECK(count > 0 && lines.size() == count, ErrorCode::kInvalidArgument, lines.size(),
+               " prompts in the gallery, wanted ", count);
   return lines;
 }
 
