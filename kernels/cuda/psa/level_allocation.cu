@@ -6,14 +6,15 @@
 //   rounding it thereby repeats: every lane adds all 32 weights of a turn one after the other. Two
 //   passes, since what is compared is the sum's share of the whole.
 //
-// A block of threads or a warp a row (row_teams.cuh), the weights in registers from the scores to
-// the levels. Bytes of a row of K key blocks: 4 K read, K written, 4 K more where the importance is
-// wanted.
+// A block of threads or a warp a row (bitonic_team.cuh, radix_team.cuh), the weights in registers
+// from the scores to the levels. Bytes of a row of K key blocks: 4 K read, K written, 4 K more
+// where the importance is wanted.
 #include "kernels/cuda/cuda_check.h"
 #include "kernels/cuda/device/online_softmax.cuh"
 #include "kernels/cuda/device_views.h"
+#include "kernels/cuda/psa/bitonic_team.cuh"
 #include "kernels/cuda/psa/level_allocation.h"
-#include "kernels/cuda/psa/row_teams.cuh"
+#include "kernels/cuda/psa/radix_team.cuh"
 #include "kernels/psa/allocation_rule.h"
 
 namespace psagen::kernels::cuda {
@@ -238,11 +239,12 @@ void launch(CudaRuntime& runtime, const AllocationParams& p) {
 void launch_rows(CudaRuntime& runtime, const AllocationParams& p) {
   // Rows of the published models: 32,760 tokens are 256, 512 or 1,024 key blocks, 75,600 are 591,
   // 1,182 or 2,363.
-  if (p.key_blocks <= 256) return launch<WarpTeam<8>>(runtime, p);
-  if (p.key_blocks <= 640) return launch<BlockTeam<128, 5>>(runtime, p);
-  if (p.key_blocks <= 1280) return launch<BlockTeam<128, 10>>(runtime, p);
-  if (p.key_blocks <= 2560) return launch<BlockTeam<256, 10>>(runtime, p);
-  launch<BlockTeam<512, 16>>(runtime, p);
+  if (p.key_blocks <= 256) return launch<BitonicTeam<32>>(runtime, p);
+  if (p.key_blocks <= 512) return launch<BitonicTeam<64>>(runtime, p);
+  if (p.key_blocks <= 1024) return launch<BitonicTeam<128>>(runtime, p);
+  if (p.key_blocks <= 1280) return launch<RadixTeam<128, 10>>(runtime, p);
+  if (p.key_blocks <= 2560) return launch<RadixTeam<256, 10>>(runtime, p);
+  launch<RadixTeam<512, 16>>(runtime, p);
   static_assert(512 * 16 == kMostSortedBlocks);
 }
 
