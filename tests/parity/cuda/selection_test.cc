@@ -144,6 +144,40 @@ class SelectionCuda : public PsaPrepareCuda {
     EXPECT_EQ(bytes_of<std::uint8_t>(p.levels), levels);
   }
 
+  // Rows of which the bits that fit words of 32 beside a block choose other blocks for some level.
+  std::size_t rows_that_words_mix_up(PrepareProblem& p, const PsaParams& quota) {
+    const std::vector<float> importance = bytes_of<float>(p.importance);
+    const std::size_t blocks = static_cast<std::size_t>(p.key_blocks());
+    const int block_bits = blocks <= 256 ? 8 : blocks <= 512 ? 9 : 10;
+    const LevelEnds ends = allocation::quota_ends(p.key_blocks(), quota);
+    std::size_t count = 0;
+    for (std::size_t row = 0; row < importance.size(); row += blocks) {
+      std::vector<std::uint32_t> distance;  // of a key from the largest
+      for (std::size_t i = 0; i < blocks; ++i)
+        distance.push_back(std::bit_cast<std::uint32_t>(importance[row + i]));
+      const std::uint32_t most = *std::max_element(distance.begin(), distance.end());
+      for (std::uint32_t& key : distance) key = most - key;
+      const std::uint32_t range = *std::max_element(distance.begin(), distance.end());
+      const auto sorted = [&](int lost_bits) {
+        std::vector<std::size_t> order(blocks);
+        std::iota(order.begin(), order.end(), std::size_t{0});
+        std::stable_sort(order.begin(), order.end(), [&](std::size_t i, std::size_t j) {
+          return distance[i] >> lost_bits < distance[j] >> lost_bits;
+        });
+        return order;
+      };
+      std::vector<std::size_t> by_words =
+          sorted(block_bits - std::min(std::countl_zero(range), block_bits));
+      std::vector<std::size_t> truly = sorted(0);
+      count += std::any_of(ends.begin(), ends.end(), [&](std::int64_t end) {
+        std::sort(by_words.begin(), by_words.begin() + end);
+        std::sort(truly.begin(), truly.begin() + end);
+        return !std::equal(truly.begin(), truly.begin() + end, by_words.begin());
+      });
+    }
+    return count;
+  }
+
   // What rounding keys and pooled queries to the type may do to a weight of these problems.
   double rounding_of_importance() const {
     return dtype() == DType::kBF16 ? 0.06 : dtype() == DType::kF16 ? 0.01 : 5e-5;
@@ -274,50 +308,28 @@ TEST_P(SelectionCuda, GroupsOfHeads) {
 }
 
 // One block far from all others, which lie close together: not all bits of such a row fit the words
-// that a warp sorts by.
+// that it is sorted by.
 TEST_P(SelectionCuda, OneBlockFarFromTheOthers) {
-  const PrepareSize size = {1, 8000, 2, 64, 32, 128};  // 250 blocks: sorted by a warp
-  PrepareProblem p = problem(size, 7);
-  const std::int64_t part = size.heads * size.depth;
-  const std::vector<double> values = reference::elements<double>(p.qkv.host);
-  for (std::int64_t token = 0; token < size.tokens; ++token) {
-    const double factor = token / 32 == 100 ? 4096.0 : 1.0 / 512.0;
-    for (std::int64_t at = (3 * token + 1) * part; at < (3 * token + 2) * part; ++at)
-      store(p.qkv.host.view(), at,
-            static_cast<float>(factor * values[static_cast<std::size_t>(at)]));
+  for (const std::int64_t tokens : {8000, 15000, 30000}) {
+    SCOPED_TRACE(tokens);
+    const PrepareSize size = {1, tokens, 2, 64, 32, 128};
+    PrepareProblem p = problem(size, 7);
+    const std::int64_t part = size.heads * size.depth;
+    const std::vector<double> values = reference::elements<double>(p.qkv.host);
+    for (std::int64_t token = 0; token < tokens; ++token) {
+      const double factor = token / 32 == 100 ? 4096.0 : 1.0 / 512.0;
+      for (std::int64_t at = (3 * token + 1) * part; at < (3 * token + 2) * part; ++at)
+        store(p.qkv.host.view(), at,
+              static_cast<float>(factor * values[static_cast<std::size_t>(at)]));
+    }
+    p.qkv = on_both(std::move(p.qkv.host));
+    build(p);
+    const PsaParams quota = params(size, LevelSelection::kQuota);
+    select_and_check(p, params(size, LevelSelection::kThreshold), 1e-3);
+    select_and_check(p, quota, 1e-3);
+    const std::size_t rows = static_cast<std::size_t>(p.all_heads() * p.query_blocks());
+    EXPECT_GT(rows_that_words_mix_up(p, quota), rows / 3) << "of " << rows;
   }
-  p.qkv = on_both(std::move(p.qkv.host));
-  build(p);
-  const PsaParams quota = params(size, LevelSelection::kQuota);
-  select_and_check(p, params(size, LevelSelection::kThreshold), 1e-3);
-  select_and_check(p, quota, 1e-3);
-  // Rows in which words alone would take other blocks.
-  const std::vector<float> importance = bytes_of<float>(p.importance);
-  const LevelEnds ends = allocation::quota_ends(250, quota);
-  int other_blocks = 0;
-  for (std::size_t row = 0; row < importance.size(); row += 250) {
-    std::vector<std::uint32_t> distance;
-    for (std::size_t i = 0; i < 250; ++i)
-      distance.push_back(std::bit_cast<std::uint32_t>(importance[row + i]));
-    const std::uint32_t most = *std::max_element(distance.begin(), distance.end());
-    for (std::uint32_t& key : distance) key = most - key;
-    const std::uint32_t range = *std::max_element(distance.begin(), distance.end());
-    const int lost = 8 - std::min(std::countl_zero(range), 8);
-    const auto taken = [&](int shift, std::int64_t count) {
-      std::vector<std::size_t> order(250);
-      std::iota(order.begin(), order.end(), std::size_t{0});
-      std::stable_sort(order.begin(), order.end(), [&](std::size_t i, std::size_t j) {
-        return distance[i] >> shift < distance[j] >> shift;
-      });
-      order.resize(static_cast<std::size_t>(count));
-      std::sort(order.begin(), order.end());
-      return order;
-    };
-    other_blocks += std::any_of(ends.begin(), ends.end(), [&](std::int64_t end) {
-      return taken(lost, end) != taken(0, end);
-    });
-  }
-  EXPECT_GT(other_blocks, 40) << "of 126 rows: the words tell all of them apart";
 }
 
 PSAGEN_CUDA_PARITY(SelectionCuda);
