@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernels/cuda/cuda_check.h"
+#include "kernels/cuda/kept_on_host.h"
 
 namespace psagen::kernels::cuda {
 namespace {
@@ -197,7 +198,14 @@ ConvolutionPlans::Impl::Plan ConvolutionPlans::Impl::plan_for(const ConvolutionS
     const std::vector<Plan> candidates =
         propose_plans(*cudnn, handle, spec, kMostWorkspace, kPlansTried);
     if (may_measure() && !is_known) {
+      const std::size_t bytes =
+          static_cast<std::size_t>(problem.frames) * static_cast<std::size_t>(problem.height) *
+          static_cast<std::size_t>(problem.width) * static_cast<std::size_t>(problem.out_channels) *
+          dtype_size(problem.y.dtype);
+      const bool adds = problem.residual.data == problem.y.data;
+      KeptOnHost kept(runtime.stream(), problem.y.data, adds ? bytes : 0);
       plan = fastest(candidates, problem, pointers, workspace);
+      kept.restore();
       const auto found = plan == nullptr ? std::nullopt : std::optional(plan->choice());
       choices.emplace(layer, found);
       tuned->keep(numbers_of(layer), stored(found));
@@ -211,17 +219,10 @@ ConvolutionPlans::Impl::Plan ConvolutionPlans::Impl::plan_for(const ConvolutionS
 
 // Candidates come in the order the heuristics trust them: a later one must be clearly faster.
 ConvolutionPlans::Impl::Plan ConvolutionPlans::Impl::fastest(const std::vector<Plan>& candidates,
-                                                             ConvolutionProblem problem,
-                                                             ConvolutionPointers pointers,
+                                                             const ConvolutionProblem& problem,
+                                                             const ConvolutionPointers& pointers,
                                                              Workspace& workspace) {
   constexpr float kClearly = 0.97f;
-  Workspace::Scope memory(workspace);
-  if (problem.residual.data == problem.y.data) {  // computed twice it would be added twice
-    const auto values =
-        static_cast<std::size_t>(problem.frames) * static_cast<std::size_t>(problem.height) *
-        static_cast<std::size_t>(problem.width) * static_cast<std::size_t>(problem.out_channels);
-    pointers.y = problem.y.data = memory.take<std::byte>(values * dtype_size(problem.y.dtype));
-  }
   Timer timer(runtime.stream());
   Plan best;
   float best_time = 0.0f;

@@ -40,8 +40,9 @@ struct ConvolutionPlans::Impl {
   // For a shape met for the first time; `pointers` are those of `problem`.
   Plan plan_for(const ConvolutionSpec& spec, const ConvolutionProblem& problem,
                 const ConvolutionPointers& pointers, Workspace& workspace);
-  Plan fastest(const std::vector<Plan>& candidates, ConvolutionProblem problem,
-               ConvolutionPointers pointers, Workspace& workspace);
+  // Computes y again and again; where it is added to, it is not what it was.
+  Plan fastest(const std::vector<Plan>& candidates, const ConvolutionProblem& problem,
+               const ConvolutionPointers& pointers, Workspace& workspace);
   // The frames of context and x behind each other.
   const void* joined_frames(const ConvolutionProblem& problem, Workspace::Scope& memory);
 

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "kernels/cuda/cuda_check.h"
+#include "kernels/cuda/kept_on_host.h"
 #include "kernels/cuda/tuned_choices.h"
 
 namespace psagen::kernels::cuda {
@@ -200,17 +201,13 @@ void keep_fastest(CudaRuntime& runtime, const MatrixProduct& p, void* scratch, P
   plan.algorithms = std::move(kept);
 }
 
-// What a result is added to and overwrites waits in host memory while runs are timed: a copy on the
-// device could be as large as any tensor, and no plan of memory has it.
+// What a result is added to and overwrites is as before afterwards.
 void measure(CudaRuntime& runtime, const MatrixProduct& p, void* scratch, Plan& plan) {
-  if (p.c != p.d) return keep_fastest(runtime, p, scratch, plan);
-  std::vector<std::byte> kept(static_cast<std::size_t>((p.n - 1) * p.d_stride + p.m) *
-                              dtype_size(p.d_dtype));
-  PSAGEN_CUDA(cudaMemcpyAsync(kept.data(), p.d, kept.size(), cudaMemcpyDefault, runtime.stream()));
-  PSAGEN_CUDA(cudaStreamSynchronize(runtime.stream()));
+  const std::size_t bytes =
+      static_cast<std::size_t>((p.n - 1) * p.d_stride + p.m) * dtype_size(p.d_dtype);
+  KeptOnHost kept(runtime.stream(), p.d, p.c == p.d ? bytes : 0);
   keep_fastest(runtime, p, scratch, plan);
-  PSAGEN_CUDA(cudaMemcpyAsync(p.d, kept.data(), kept.size(), cudaMemcpyDefault, runtime.stream()));
-  PSAGEN_CUDA(cudaStreamSynchronize(runtime.stream()));
+  kept.restore();
 }
 
 // The 64 bytes of an algorithm as a store keeps them.
