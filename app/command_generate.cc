@@ -144,6 +144,10 @@ class Run {
     facts.report = pipeline_->generate(
         request_, [this](const engine::Frame& frame) { outputs_->write(frame); },
         [this](const engine::Progress& progress) { return tell(progress); });
+    if (facts.report.decode_split != decode_split_)
+      invocation_.console.warning(
+          concat("the GPU had less memory left than planned: frames were decoded ",
+                 split_text(facts.report.decode_split)));
     finish_outputs(facts.report);
     if (tuning_ != nullptr) tuning_->save();
     facts.seconds = seconds_since(start);
@@ -203,6 +207,7 @@ class Run {
     if (!options_.no_prompt_cache.value_or(false))
       options.prompt_cache = engine::default_prompt_cache();
     options.report_density = options.report_zones = options_.report.has_value();
+    options.tiling = tiling();
     return options;
   }
 
@@ -222,7 +227,7 @@ class Run {
     engine::PipelineOptions options = pipeline_options();
     options.streamed_blocks = plan.streamed_blocks;
     options.text_layers_in_turn = plan.text_layers_in_turn;
-    options.decode_split = plan.decode_split;
+    options.decode_split = decode_split_ = plan.decode_split;
     pipeline_.emplace(model_directory_, *context_, options);
     if (plan.text_layers_in_turn)
       invocation_.console.note(
@@ -323,7 +328,8 @@ class Run {
   fs::path model_directory_;
   std::optional<engine::TextToVideo> pipeline_;
   engine::VideoRequest request_;
-  RunRecord record_;  // of this run
+  engine::DecodeSplit decode_split_;  // as planned
+  RunRecord record_;                  // of this run
   std::optional<OutputFiles> outputs_;
 };
 

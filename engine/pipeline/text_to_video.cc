@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "engine/dit/dit.h"
+#include "engine/pipeline/decode_stage.h"
 #include "engine/pipeline/denoise_loop.h"
 #include "engine/pipeline/guided_model.h"
 #include "engine/pipeline/health.h"
@@ -73,18 +74,6 @@ Tensor initial_latent(kernels::Ops& ops, const Shape& shape, std::uint64_t seed)
   return latent;
 }
 
-// The decoder's frames are contiguous [T', H, W, 3] bytes.
-void hand_over(ConstTensorView rgb, const FrameSink& sink) {
-  const std::int64_t height = rgb.dim(1);
-  const std::int64_t width = rgb.dim(2);
-  const std::size_t frame_bytes = static_cast<std::size_t>(height * width * 3);
-  const std::span<const std::uint8_t> bytes(rgb.data<std::uint8_t>(), rgb.num_bytes());
-  for (std::int64_t t = 0; t < rgb.dim(0); ++t)
-    sink({.rgb = bytes.subspan(static_cast<std::size_t>(t) * frame_bytes, frame_bytes),
-          .width = width,
-          .height = height});
-}
-
 }  // namespace
 
 // How far a run goes.
@@ -100,6 +89,7 @@ struct TextToVideo::Impl {
         streamed_blocks(options.streamed_blocks),
         text_layers_in_turn(options.text_layers_in_turn),
         decode_split(options.decode_split),
+        tiling(options.tiling),
         report_density(options.report_density),
         report_zones(options.report_zones),
         ops(kernels::make_ops(the_context)),
@@ -128,13 +118,12 @@ struct TextToVideo::Impl {
   void denoise(const VideoRequest& request, const Job& job, const Dit& dit,
                const std::vector<Tensor>& encoded, TensorView latent, StageTracker& stages,
                RunReport& report);
-  void decode(const VideoRequest& request, const VaeDecoder& vae, ConstTensorView latent,
-              const FrameSink& sink, StageTracker& stages);
 
   Context& context;
   std::int64_t streamed_blocks;
   bool text_layers_in_turn;
   DecodeSplit decode_split;
+  VaeTiling tiling;
   bool report_density, report_zones;
   std::unique_ptr<kernels::Ops> ops;
   ModelConfig config;
@@ -229,28 +218,6 @@ void TextToVideo::Impl::denoise(const VideoRequest& request, const Job& job, con
   const auto step_done = [&](std::int64_t, ConstTensorView) { reporter.queued(); };
   loop.run(*ops, velocity, latent, step_done);
   reporter.finish();
-  stages.end();
-}
-
-void TextToVideo::Impl::decode(const VideoRequest& request, const VaeDecoder& vae,
-                               ConstTensorView latent, const FrameSink& sink,
-                               StageTracker& stages) {
-  stages.begin(Stage::kDecode, request.num_frames);
-  std::int64_t frames_done = 0;
-  // In tiles frames are finished with the last of them: until then progress is the share of the
-  // work.
-  const auto tile_progress = [&](std::int64_t done, std::int64_t total) {
-    stages.advance(std::max(frames_done, request.num_frames * done / total));
-    return true;
-  };
-  vae.decode(
-      *ops, latent,
-      [&](ConstTensorView rgb) {
-        hand_over(rgb, sink);
-        frames_done += rgb.dim(0);
-        if (!decode_split.is_tiled()) stages.advance(frames_done);
-      },
-      decode_split.is_tiled() ? DecodeProgress(tile_progress) : DecodeProgress(), decode_split);
   stages.end();
 }
 
@@ -365,7 +332,10 @@ RunReport TextToVideo::run(const VideoRequest& request, const Job& job,
   parts.dit->unload();
   impl.context.workspace().trim();
   if (decodes) {
-    impl.decode(request, **parts.vae, latent, *job.sink, stages);
+    stages.begin(Stage::kDecode, request.num_frames);
+    report.decode_split = decode_clip(*impl.ops, **parts.vae, latent, request.num_frames,
+                                      impl.decode_split, impl.tiling, *job.sink, stages);
+    stages.end();
     impl.context.workspace().trim();
   }
   report.stages = stages.take_reports();

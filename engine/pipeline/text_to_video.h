@@ -91,6 +91,8 @@ struct PipelineOptions {
   // The text encoder's layers are read one after the other (umt5_encoder.h).
   bool text_layers_in_turn = false;
   DecodeSplit decode_split{};
+  // What may be tried next where a GPU has too little memory for that when it comes to it.
+  VaeTiling tiling = VaeTiling::kAuto;
   // The density of sparse steps is in the report; on a GPU it is fetched after each of them.
   bool report_density = false;
   // The time of each family of ops is in the report; on a GPU that costs two events an op.

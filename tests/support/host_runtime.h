@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <set>
 #include <string>
@@ -71,6 +72,8 @@ class HostRuntime final : public DeviceRuntime {
     }
   }
   std::uint64_t num_prefetches() const { return prefetches_; }
+  // Device memory there is, from now on.
+  void set_memory(std::size_t bytes) { memory_.limit = bytes; }
   std::uint64_t mark() override { return ++marks_; }
   // Tickets are done in order; one that is waited for takes those before it along.
   void wait(std::uint64_t) override {
@@ -103,6 +106,8 @@ class HostRuntime final : public DeviceRuntime {
     explicit DeviceAllocator(Device device) : device_(device) {}
     Device device() const override { return device_; }
     void* allocate(std::size_t bytes) override {
+      PSAGEN_CHECK(bytes_in_use() + bytes <= limit, ErrorCode::kOutOfMemory, "no memory for ",
+                   bytes, " bytes");
       void* const pointer = memory_.allocate(bytes);
       std::memset(pointer, 0xff, bytes);  // NaN
       count(static_cast<std::ptrdiff_t>(bytes));
@@ -112,6 +117,8 @@ class HostRuntime final : public DeviceRuntime {
       memory_.deallocate(pointer, bytes);
       count(-static_cast<std::ptrdiff_t>(bytes));
     }
+
+    std::size_t limit = std::numeric_limits<std::size_t>::max();
 
    private:
     CpuAllocator memory_;

@@ -4,10 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 #include <set>
 #include <string>
 
 #include "engine/pipeline/text_to_video.h"
+#include "tests/support/expect_error.h"
 #include "tests/support/host_runtime.h"
 
 namespace psagen::engine {
@@ -169,6 +171,67 @@ TEST(DevicePath, TilesGiveTheSameFramesAndProgress) {
 }
 
 // What a profiler of the GPU sees.
+// A clip for whose decode only `spare` bytes are left beside what is in use when it begins.
+struct Decoded {
+  std::vector<std::uint8_t> frames;
+  DecodeSplit split;
+  std::size_t spent = 0;  // the most that the decode took
+};
+constexpr std::size_t kPlenty = std::numeric_limits<std::size_t>::max();
+Decoded decode_with(std::size_t spare, const PipelineOptions& options = {}) {
+  const std::unique_ptr<Context> context = testing::make_host_runtime_context(1);
+  VideoRequest request = small_request();
+  request.width = 320;
+  request.height = 256;
+  request.num_frames = 9;
+  request.num_steps = 1;
+  Decoded decoded;
+  std::size_t before = 0;
+  TextToVideo pipeline(kTinyModel, *context, options);
+  const RunReport report = pipeline.generate(
+      request,
+      [&decoded](const Frame& frame) {
+        decoded.frames.insert(decoded.frames.end(), frame.rgb.begin(), frame.rgb.end());
+      },
+      [&](const Progress& progress) {
+        if (progress.stage == Stage::kDecode && progress.done == 0 && before == 0) {
+          before = context->allocator().bytes_in_use();
+          context->allocator().reset_peak();
+          auto& runtime = static_cast<testing::HostRuntime&>(*context->runtime());
+          if (spare != kPlenty) runtime.set_memory(before + spare);
+        }
+        return true;
+      });
+  decoded.split = report.decode_split;
+  decoded.spent = context->allocator().peak_bytes() - before;
+  EXPECT_EQ(context->allocator().bytes_in_use(), 0u);
+  return decoded;
+}
+
+TEST(DevicePath, DecodesInSmallerPartsWhereMemoryIsGone) {
+  const DecodeSplit one_by_one = {.latent_frames_per_chunk = 1};
+  const Decoded whole = decode_with(kPlenty);
+  EXPECT_EQ(whole.split, DecodeSplit{});
+  const Decoded chunks = decode_with(whole.spent - 1);
+  EXPECT_EQ(chunks.split, one_by_one);
+  PipelineOptions asked;
+  asked.decode_split = one_by_one;
+  const std::size_t spent_by_chunks = decode_with(kPlenty, asked).spent;
+  ASSERT_LT(spent_by_chunks, whole.spent);
+  const Decoded tiles = decode_with(spent_by_chunks - 1);
+  EXPECT_TRUE(tiles.split.is_tiled());
+  for (const Decoded& smaller : {chunks, tiles}) {
+    ASSERT_EQ(smaller.frames.size(), whole.frames.size()) << "every frame once";
+    EXPECT_GE(psnr(smaller.frames, whole.frames), 60.0);
+  }
+  testing::expect_error(ErrorCode::kOutOfMemory, {"no memory"}, [] { decode_with(1000); });
+  testing::expect_error(ErrorCode::kOutOfMemory, {"no memory"}, [&] {
+    PipelineOptions untiled;
+    untiled.tiling = VaeTiling::kOff;
+    decode_with(spent_by_chunks - 1, untiled);
+  });
+}
+
 TEST(DevicePath, DrawsStagesStepsBlocksAndOps) {
   const std::unique_ptr<Context> context = testing::make_host_runtime_context();
   RunReport report;
