@@ -198,9 +198,11 @@ __device__ inline void pin(std::uint32_t (&values)[kCount]) {
 // of 128 bytes, at multiples of 1,024 bytes. Bits 0-13 address / 16, 16-29 leading offset / 16,
 // 32-45 stride / 16 (eight rows: 1,024 bytes), 62-63 swizzle. Offsets are added in units of 16
 // bytes. k along the 128 bytes: a step of k16 is 2 units, the next 64 values are another box.
+__device__ inline std::uint64_t rows_descriptor_at(std::uint32_t address) {
+  return (std::uint64_t{address & 0x3ffff} >> 4) | (1ull << 16) | (64ull << 32) | (1ull << 62);
+}
 __device__ inline std::uint64_t rows_descriptor(const void* tile) {
-  return (std::uint64_t{shared_address(tile) & 0x3ffff} >> 4) | (1ull << 16) | (64ull << 32) |
-         (1ull << 62);
+  return rows_descriptor_at(shared_address(tile));
 }
 
 // k along the rows: a step of k16 is 128 units; kBoxBytes to the next 64 columns.
@@ -292,6 +294,30 @@ __device__ inline void multiply_registers(float (&sums)[32], const std::uint32_t
         "+f"(sums[22]), "+f"(sums[23]), "+f"(sums[24]), "+f"(sums[25]), "+f"(sums[26]),
         "+f"(sums[27]), "+f"(sums[28]), "+f"(sums[29]), "+f"(sums[30]), "+f"(sums[31])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(1), "C"(PtxName<T>::kText));
+}
+
+// sums [64, 64] = a b, or += where `add`; k16, a from registers, b from shared memory, k along the
+// bytes of a row.
+template <typename T>
+__device__ inline void multiply_rows(float (&sums)[32], const std::uint32_t (&a)[4],
+                                     std::uint64_t b, bool add) {
+  asm volatile(
+      "{\n"
+      ".reg .pred p;\n"
+      "setp.ne.b32 p, %37, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n64k16.f32.%38.%38 {"
+      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, "
+      "%18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
+      "}, {%32, %33, %34, %35}, %36, p, 1, 1, 0;\n"
+      "}\n"
+      : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3]), "+f"(sums[4]), "+f"(sums[5]),
+        "+f"(sums[6]), "+f"(sums[7]), "+f"(sums[8]), "+f"(sums[9]), "+f"(sums[10]), "+f"(sums[11]),
+        "+f"(sums[12]), "+f"(sums[13]), "+f"(sums[14]), "+f"(sums[15]), "+f"(sums[16]),
+        "+f"(sums[17]), "+f"(sums[18]), "+f"(sums[19]), "+f"(sums[20]), "+f"(sums[21]),
+        "+f"(sums[22]), "+f"(sums[23]), "+f"(sums[24]), "+f"(sums[25]), "+f"(sums[26]),
+        "+f"(sums[27]), "+f"(sums[28]), "+f"(sums[29]), "+f"(sums[30]), "+f"(sums[31])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(static_cast<int>(add)),
+        "C"(PtxName<T>::kText));
 }
 
 }  // namespace psagen::kernels::cuda

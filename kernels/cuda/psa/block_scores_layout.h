@@ -1,5 +1,5 @@
-// Where things lie in the score kernel (block_scores.cu), as plain functions that a test on the
-// host can walk through.
+// Where things lie in the score kernels (block_scores_kernel.cuh), as plain functions that a test
+// on the host can walk through.
 //
 // A tile has 64 rows of keys. A product leaves a thread of a quad the sums of columns 2 t and
 // 2 t + 1 of each of eight matrices of eight columns. Rows of keys are therefore put where quad
@@ -23,6 +23,14 @@ constexpr int key_place(int row) {
 // together fall into different banks.
 constexpr int shared_chunk(int place, int chunk, int chunks_of_row) {
   return place * chunks_of_row + (chunk ^ (place % 8));
+}
+
+// The same for wgmma, which wants boxes of 64 columns, rows of 128 bytes swizzled as a bulk copy
+// would (device/hopper.cuh): one box behind the other.
+inline constexpr int kBoxRowBytes = 128;
+inline constexpr int kBoxChunks = kTileRows * kBoxRowBytes / 16;
+constexpr int box_chunk(int place, int chunk) {
+  return chunk / 8 * kBoxChunks + place * (kBoxRowBytes / 16) + ((chunk % 8) ^ (place % 8));
 }
 
 // For ldmatrix: which row and which 16 bytes lane `lane` names, for step `step` of 16 elements and

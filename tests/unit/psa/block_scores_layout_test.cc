@@ -30,6 +30,23 @@ TEST(BlockScoresLayout, EveryChunkHasAPlaceOfItsOwn) {
   }
 }
 
+// Boxes as wgmma reads them: of 64 columns of 16 bits, eight rows of 128 bytes after each other,
+// the 16 bytes c of row r at c xor r % 8.
+TEST(BlockScoresLayout, BoxesAreThoseOfWgmma) {
+  for (const int chunks : {8, 16}) {
+    std::set<int> used;
+    for (int place = 0; place < kTileRows; ++place)
+      for (int chunk = 0; chunk < chunks; ++chunk) {
+        const int at = box_chunk(place, chunk);
+        used.insert(at);
+        EXPECT_EQ(at / (8 * kTileRows), chunk / 8);
+        EXPECT_EQ(at / 8 % kTileRows, place);
+        EXPECT_EQ(at % 8, (chunk % 8) ^ (place % 8));
+      }
+    EXPECT_EQ(static_cast<int>(used.size()), kTileRows * chunks);
+  }
+}
+
 // Eight lanes that load a matrix together read 128 bytes from 32 different banks.
 TEST(BlockScoresLayout, LoadsHaveNoBankConflicts) {
   for (const int chunks : {8, 16})
@@ -60,6 +77,8 @@ TEST(BlockScoresLayout, AddressesMoveOnByConstants) {
           const int moved = key_place(i * rows_at_once);
           EXPECT_EQ((shared_chunk(key_place(row), chunk, chunks) ^ (moved % 8)) + moved * chunks,
                     shared_chunk(key_place(row + i * rows_at_once), chunk, chunks));
+          EXPECT_EQ((box_chunk(key_place(row), chunk) ^ (moved % 8)) + moved * kBoxRowBytes / 16,
+                    box_chunk(key_place(row + i * rows_at_once), chunk));
         }
   }
 }
