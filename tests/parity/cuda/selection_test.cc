@@ -123,16 +123,24 @@ class SelectionCuda : public PsaPrepareCuda {
                                    std::span(levels).subspan(head * head_bytes, head_bytes))));
   }
 
+  void select(const SelectBlocksArgs& args, bool portable) {
+    Ops& selecting = portable ? portable_ops() : ops();
+    context_->runtime()->synchronize();  // the two contexts have a stream each
+    selecting.select_blocks(args);
+    selecting.context().runtime()->synchronize();
+  }
+
   // Twice, bit for bit the same; and without the optional outputs the same levels. `sharpness`: of
   // all scores.
-  void select_and_check(PrepareProblem& p, const PsaParams& params, double sharpness = 1.0) {
+  void select_and_check(PrepareProblem& p, const PsaParams& params, double sharpness = 1.0,
+                        bool portable = false) {
     SelectBlocksArgs args = select_args(p, params);
     args.scale *= sharpness;
-    ops().select_blocks(args);
+    select(args, portable);
     const auto importance = bytes_of<float>(p.importance);
     const auto levels = bytes_of<std::uint8_t>(p.levels);
     expect_levels_follow_importance(p, params);
-    ops().select_blocks(args);
+    select(args, portable);
     const auto again = bytes_of<float>(p.importance);
     EXPECT_EQ(0, std::memcmp(again.data(), importance.data(), again.size() * sizeof(float)));
     EXPECT_EQ(bytes_of<std::uint8_t>(p.levels), levels);
@@ -140,8 +148,27 @@ class SelectionCuda : public PsaPrepareCuda {
     bare.importance = bare.order = bare.nominal_density = {};
     p.levels = on_device(DType::kU8, p.levels.shape());
     bare.levels = p.levels;
-    ops().select_blocks(bare);
+    select(bare, portable);
     EXPECT_EQ(bytes_of<std::uint8_t>(p.levels), levels);
+  }
+
+  // That of the rows as they are stored, and of the formulas.
+  void expect_importance(PrepareProblem& p, ImportanceEstimator estimator) {
+    const std::vector<float> importance = bytes_of<float>(p.importance);
+    const std::size_t head_size = importance.size() / static_cast<std::size_t>(p.all_heads());
+    for (std::int64_t head = 0; head < p.all_heads(); ++head) {
+      const std::int64_t batch = head / p.size.heads, own = head % p.size.heads;
+      const std::span<const float> found =
+          std::span(importance).subspan(static_cast<std::size_t>(head) * head_size, head_size);
+      expect_relative(found, importance_of_stored_rows(p, batch, own, estimator), 2e-4,
+                      "stored rows");
+      const reference::PsaProblem r = reference_problem(p, batch, own);
+      const bool staggered = estimator == ImportanceEstimator::kStaggered;
+      expect_relative(found,
+                      staggered ? reference::staggered_importance(r, kSeed % 16 + head)
+                                : reference::pooled_importance(r),
+                      rounding_of_importance(), "reference");
+    }
   }
 
   // Rows of which the bits that fit words of 32 beside a block choose other blocks for some level.
@@ -204,22 +231,10 @@ TEST_P(SelectionCuda, ImportanceAndLevels) {
       guarded.protected_tokens = {
           TokenSpan{0, 1}, TokenSpan{size.tokens / 2, std::min(size.tokens / 2 + 40, size.tokens)}};
       select_and_check(p, guarded);
-      select_and_check(p, chosen);
-      if (size.tokens > 5000) continue;
-      const std::vector<float> importance = bytes_of<float>(p.importance);
-      const std::size_t head_size = importance.size() / static_cast<std::size_t>(p.all_heads());
-      for (std::int64_t head = 0; head < p.all_heads(); ++head) {
-        const std::int64_t batch = head / size.heads, own = head % size.heads;
-        const std::span<const float> found =
-            std::span(importance).subspan(static_cast<std::size_t>(head) * head_size, head_size);
-        expect_relative(found, importance_of_stored_rows(p, batch, own, way.estimator), 2e-4,
-                        "stored rows");
-        const reference::PsaProblem r = reference_problem(p, batch, own);
-        const bool staggered = way.estimator == ImportanceEstimator::kStaggered;
-        expect_relative(found,
-                        staggered ? reference::staggered_importance(r, kSeed % 16 + head)
-                                  : reference::pooled_importance(r),
-                        rounding_of_importance(), "reference");
+      for (const bool portable : {false, true}) {
+        SCOPED_TRACE(portable ? "portable" : "default");
+        select_and_check(p, chosen, 1.0, portable);
+        if (size.tokens <= 5000) expect_importance(p, way.estimator);
       }
     }
 }
