@@ -31,7 +31,7 @@ class StepReporter {
         report_(report),
         stages_(stages),
         seconds_(plans.size()) {
-    if (runtime_ != nullptr) clock_ = runtime_->make_zone_clock();
+    if (runtime_ != nullptr) clock_ = runtime_->make_zone_clock(plans.size() + 1);
     if (clock_) clock_->begin();
   }
 

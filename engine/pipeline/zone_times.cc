@@ -1,10 +1,15 @@
 #include "engine/pipeline/zone_times.h"
 
 namespace psagen::engine {
+namespace {
+
+constexpr std::size_t kZonesUnderWay = 4096;  // more than a host is ahead of its GPU by
+
+}  // namespace
 
 ZoneTimes::ZoneTimes(Context& context) : profiler_(context.profiler()) {
   profiler_.reset();
-  if (context.runtime() != nullptr) clock_ = context.runtime()->make_zone_clock();
+  if (context.runtime() != nullptr) clock_ = context.runtime()->make_zone_clock(kZonesUnderWay);
   profiler_.set_clock(clock_.get());
 }
 

@@ -42,8 +42,9 @@ class DeviceRuntime {
   virtual std::unique_ptr<kernels::Ops> make_ops(Context& context) = 0;
   // For the device's profiler (profile.h); null where none is attached.
   virtual RangeMarker* range_marker() { return nullptr; }
-  // A clock of the device for zones (profile.h). Null: there is none.
-  virtual std::unique_ptr<ZoneClock> make_zone_clock() { return nullptr; }
+  // A clock of the device for zones (profile.h), which waits for the oldest where more than `zones`
+  // are under way. Null: there is none.
+  virtual std::unique_ptr<ZoneClock> make_zone_clock(std::size_t /*zones*/) { return nullptr; }
 
   // Queues a copy of contiguous host memory, converting the element type on the way (F32, BF16 and
   // F16 among each other, else equal types). The host memory may be changed once the call returns.

@@ -7,36 +7,36 @@
 namespace psagen::kernels::cuda {
 namespace {
 
-// A ring of pairs: one is read, and waited for, when its turn comes again. That is thousands of
-// zones later, more than a host is ahead of its GPU by.
+// A ring of pairs: one is read, and waited for, when its turn comes again.
 class EventClock final : public ZoneClock {
  public:
-  explicit EventClock(cudaStream_t stream) : stream_(stream), pairs_(kPairs) {}
+  EventClock(cudaStream_t stream, std::size_t zones) : stream_(stream), pairs_(zones) {
+    for (Pair& pair : pairs_) {
+      PSAGEN_CUDA(cudaEventCreate(&pair.begin));
+      PSAGEN_CUDA(cudaEventCreate(&pair.end));
+    }
+  }
   ~EventClock() override {
     for (const Pair& pair : pairs_) {
-      if (pair.begin != nullptr) cudaEventDestroy(pair.begin);
-      if (pair.end != nullptr) cudaEventDestroy(pair.end);
+      cudaEventDestroy(pair.begin);
+      cudaEventDestroy(pair.end);
     }
   }
 
   void begin() override {
-    Pair& pair = pairs_[next_];
-    read(pair);
-    if (pair.begin == nullptr) PSAGEN_CUDA(cudaEventCreate(&pair.begin));
-    if (pair.end == nullptr) PSAGEN_CUDA(cudaEventCreate(&pair.end));
-    cudaEventRecord(pair.begin, stream_);
+    read(pairs_[next_]);
+    cudaEventRecord(pairs_[next_].begin, stream_);
   }
   void end(double& seconds) override {
     cudaEventRecord(pairs_[next_].end, stream_);
     pairs_[next_].seconds = &seconds;
-    next_ = (next_ + 1) % kPairs;
+    next_ = (next_ + 1) % pairs_.size();
   }
   void settle() override {
     for (Pair& pair : pairs_) read(pair);
   }
 
  private:
-  static constexpr std::size_t kPairs = 4096;
   struct Pair {
     cudaEvent_t begin = nullptr, end = nullptr;
     double* seconds = nullptr;  // where the time goes; null: it went there
@@ -59,8 +59,8 @@ class EventClock final : public ZoneClock {
 
 }  // namespace
 
-std::unique_ptr<ZoneClock> make_event_clock(cudaStream_t stream) {
-  return std::make_unique<EventClock>(stream);
+std::unique_ptr<ZoneClock> make_event_clock(cudaStream_t stream, std::size_t zones) {
+  return std::make_unique<EventClock>(stream, zones);
 }
 
 }  // namespace psagen::kernels::cuda

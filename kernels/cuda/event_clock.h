@@ -3,13 +3,15 @@
 
 #include <cuda_runtime.h>
 
+#include <cstddef>
 #include <memory>
 
 #include "kernels/core/profile.h"
 
 namespace psagen::kernels::cuda {
 
-// Two events a zone, 1 to 2 us of the stream's time.
-std::unique_ptr<ZoneClock> make_event_clock(cudaStream_t stream);
+// Two events a zone, 1 to 2 us of the stream's time, made for `zones` (at least one) that may be
+// under way.
+std::unique_ptr<ZoneClock> make_event_clock(cudaStream_t stream, std::size_t zones);
 
 }  // namespace psagen::kernels::cuda

@@ -163,7 +163,9 @@ std::unique_ptr<Ops> CudaRuntime::make_ops(Context& context) {
   return std::make_unique<CudaOps>(context, *this);
 }
 
-std::unique_ptr<ZoneClock> CudaRuntime::make_zone_clock() { return make_event_clock(stream_); }
+std::unique_ptr<ZoneClock> CudaRuntime::make_zone_clock(std::size_t zones) {
+  return make_event_clock(stream_, zones);
+}
 
 void CudaRuntime::upload(ConstTensorView host, TensorView device) {
   PSAGEN_CHECK(host.is_contiguous() && host.shape() == device.shape(), ErrorCode::kInternal,

@@ -28,7 +28,7 @@ class CudaRuntime final : public DeviceRuntime {
   void release_unused() override;
   std::unique_ptr<Ops> make_ops(Context& context) override;
   RangeMarker* range_marker() override { return ranges_.get(); }
-  std::unique_ptr<ZoneClock> make_zone_clock() override;
+  std::unique_ptr<ZoneClock> make_zone_clock(std::size_t zones) override;
   void upload(ConstTensorView host, TensorView device) override;
   std::uint64_t download(ConstTensorView device, TensorView pinned) override;
   std::uint64_t prefetch(ConstTensorView pinned, TensorView device) override;

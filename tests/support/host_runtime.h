@@ -51,7 +51,9 @@ class HostRuntime final : public DeviceRuntime {
     return std::make_unique<kernels::CpuOps>(context);
   }
   RangeMarker* range_marker() override { return &ranges_; }
-  std::unique_ptr<ZoneClock> make_zone_clock() override { return std::make_unique<LateClock>(); }
+  std::unique_ptr<ZoneClock> make_zone_clock(std::size_t) override {
+    return std::make_unique<LateClock>();
+  }
   const RecordedRanges& ranges() const { return ranges_; }
   void upload(ConstTensorView host, TensorView device) override { ops_->copy(host, device); }
   std::uint64_t download(ConstTensorView device, TensorView pinned) override {

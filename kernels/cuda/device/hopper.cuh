@@ -275,9 +275,10 @@ __device__ inline void multiply_registers(float (&sums)[64], const std::uint32_t
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(1), "C"(PtxName<T>::kText));
 }
 
-template <typename T>
-__device__ inline void multiply_registers(float (&sums)[32], const std::uint32_t* a,
-                                          std::uint64_t b) {
+// k along the rows of b where kTransposed, else along the bytes of a row.
+template <typename T, int kTransposed>
+__device__ inline void multiply_64_columns(float (&sums)[32], const std::uint32_t* a,
+                                           std::uint64_t b, bool add) {
   asm volatile(
       "{\n"
       ".reg .pred p;\n"
@@ -285,30 +286,7 @@ __device__ inline void multiply_registers(float (&sums)[32], const std::uint32_t
       "wgmma.mma_async.sync.aligned.m64n64k16.f32.%38.%38 {"
       "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, "
       "%18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
-      "}, {%32, %33, %34, %35}, %36, p, 1, 1, 1;\n"
-      "}\n"
-      : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3]), "+f"(sums[4]), "+f"(sums[5]),
-        "+f"(sums[6]), "+f"(sums[7]), "+f"(sums[8]), "+f"(sums[9]), "+f"(sums[10]), "+f"(sums[11]),
-        "+f"(sums[12]), "+f"(sums[13]), "+f"(sums[14]), "+f"(sums[15]), "+f"(sums[16]),
-        "+f"(sums[17]), "+f"(sums[18]), "+f"(sums[19]), "+f"(sums[20]), "+f"(sums[21]),
-        "+f"(sums[22]), "+f"(sums[23]), "+f"(sums[24]), "+f"(sums[25]), "+f"(sums[26]),
-        "+f"(sums[27]), "+f"(sums[28]), "+f"(sums[29]), "+f"(sums[30]), "+f"(sums[31])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(1), "C"(PtxName<T>::kText));
-}
-
-// sums [64, 64] = a b, or += where `add`; k16, a from registers, b from shared memory, k along the
-// bytes of a row.
-template <typename T>
-__device__ inline void multiply_rows(float (&sums)[32], const std::uint32_t (&a)[4],
-                                     std::uint64_t b, bool add) {
-  asm volatile(
-      "{\n"
-      ".reg .pred p;\n"
-      "setp.ne.b32 p, %37, 0;\n"
-      "wgmma.mma_async.sync.aligned.m64n64k16.f32.%38.%38 {"
-      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, "
-      "%18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
-      "}, {%32, %33, %34, %35}, %36, p, 1, 1, 0;\n"
+      "}, {%32, %33, %34, %35}, %36, p, 1, 1, %39;\n"
       "}\n"
       : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3]), "+f"(sums[4]), "+f"(sums[5]),
         "+f"(sums[6]), "+f"(sums[7]), "+f"(sums[8]), "+f"(sums[9]), "+f"(sums[10]), "+f"(sums[11]),
@@ -317,7 +295,21 @@ __device__ inline void multiply_rows(float (&sums)[32], const std::uint32_t (&a)
         "+f"(sums[22]), "+f"(sums[23]), "+f"(sums[24]), "+f"(sums[25]), "+f"(sums[26]),
         "+f"(sums[27]), "+f"(sums[28]), "+f"(sums[29]), "+f"(sums[30]), "+f"(sums[31])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(static_cast<int>(add)),
-        "C"(PtxName<T>::kText));
+        "C"(PtxName<T>::kText), "n"(kTransposed));
+}
+
+template <typename T>
+__device__ inline void multiply_registers(float (&sums)[32], const std::uint32_t* a,
+                                          std::uint64_t b) {
+  multiply_64_columns<T, 1>(sums, a, b, true);
+}
+
+// sums [64, 64] = a b, or += where `add`; k16, a from registers, b from shared memory, k along the
+// bytes of a row.
+template <typename T>
+__device__ inline void multiply_rows(float (&sums)[32], const std::uint32_t* a, std::uint64_t b,
+                                     bool add) {
+  multiply_64_columns<T, 0>(sums, a, b, add);
 }
 
 }  // namespace psagen::kernels::cuda

@@ -33,7 +33,7 @@ struct ScoreParams {
   float* scores;                   // [heads, query blocks, slots, key blocks]
 };
 
-// kernels for compute capability 9.0a.
+// The same by the kernel of compute capability 9.0a (hopper_block_scores.cu).
 void hopper_block_scores(CudaRuntime& runtime, const ScoreParams& p, int heads);
 
 namespace {
