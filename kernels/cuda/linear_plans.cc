@@ -1,7 +1,7 @@
-// The first use of a shape asks cuBLASLt for algorithms and times them on the operands themselves;
-// the fastest is kept, and found again by later runs where the context has a store for it (an
-// algorithm is 64 opaque bytes, good for the same version of the library). Small products take the
-// first one: timing them costs more than it saves.
+// The first use of a shape asks cuBLASLt for algorithms and times them on the operands themselves,
+// and some that it has but does not name; the fastest is kept, and found again by later runs where
+// the context has a store for it (an algorithm is 64 opaque bytes, good for the same version of the
+// library). Small products take the first one: timing them costs more than it saves.
 //
 // Algorithms that add partial sums in the type of the output come last, where there are no others:
 // a 16-bit result is rounded more than once by them.
@@ -27,6 +27,28 @@ constexpr double kMeasuredWork = 1e9;  // floating-point operations from which o
 constexpr float kMeasuredMilliseconds = 2.0f;
 constexpr int kMaxRepeats = 20;
 constexpr float kHopeless = 1.3f;  // times the best so far: not timed again
+
+// Kernels for Hopper in which one warpgroup writes its tile while another multiplies ("ping-pong"),
+// so that the epilogue costs no time of the matrix units. cuBLASLt's heuristics hardly name them;
+// where the depth is short or the epilogue long they take 0.84 to 0.97 of the time of the best that
+// those name (docs/benchmarks/gpu.md). The numbers of algorithm and option are the library's own:
+// what another version of it or GPU does not have, or means otherwise, fails its check or the race
+// against the rest.
+constexpr int kHopperAlgorithm = 66;
+struct Configuration {
+  cublasLtMatmulTile_t tile;
+  cublasLtClusterShape_t cluster;
+  std::uint32_t option;
+};
+constexpr Configuration kPingPong[] = {
+    {CUBLASLT_MATMUL_TILE_128x144, CUBLASLT_CLUSTER_SHAPE_2x1x1, 1},
+    {CUBLASLT_MATMUL_TILE_128x152, CUBLASLT_CLUSTER_SHAPE_2x1x1, 1},
+    {CUBLASLT_MATMUL_TILE_128x160, CUBLASLT_CLUSTER_SHAPE_2x1x1, 1},
+    {CUBLASLT_MATMUL_TILE_128x168, CUBLASLT_CLUSTER_SHAPE_2x1x1, 1},
+    {CUBLASLT_MATMUL_TILE_128x144, CUBLASLT_CLUSTER_SHAPE_1x2x1, 3},
+    {CUBLASLT_MATMUL_TILE_128x168, CUBLASLT_CLUSTER_SHAPE_1x2x1, 3},
+    {CUBLASLT_MATMUL_TILE_192x112, CUBLASLT_CLUSTER_SHAPE_1x2x1, 3},
+};
 
 using Algorithm = cublasLtMatmulHeuristicResult_t;
 
@@ -136,6 +158,44 @@ void find_algorithms(cublasLtHandle_t handle, const MatrixProduct& p, std::uint3
   PSAGEN_CUDA(status);
   for (int i = 0; i < count; ++i)
     if (found[i].state == CUBLAS_STATUS_SUCCESS) plan.algorithms.push_back(found[i]);
+}
+
+// Bulk copies want every row on a multiple of 16 bytes, which the library's check does not look at.
+bool rows_are_aligned(const MatrixProduct& p) {
+  constexpr std::int64_t kBytes = 16;
+  const auto are = [](const void* pointer, std::int64_t stride, DType dtype) {
+    return alignment(pointer) % kBytes == 0 &&
+           stride * static_cast<std::int64_t>(dtype_size(dtype)) % kBytes == 0;
+  };
+  return are(p.a, p.a_stride, p.dtype) && are(p.b, p.b_stride, p.dtype) &&
+         are(p.d, p.d_stride, p.d_dtype) && (p.c == nullptr || are(p.c, p.c_stride, p.d_dtype));
+}
+
+// Adds those of kPingPong that this library has for this product and GPU.
+void add_ping_pong(cublasLtHandle_t handle, const MatrixProduct& p, Plan& plan) {
+  if (p.dtype == DType::kF32 || p.count > 1 || !rows_are_aligned(p)) return;
+  const cudaDataType_t in = data_type(p.dtype), out = data_type(p.d_dtype);
+  cublasLtMatmulAlgo_t algorithm;
+  if (cublasLtMatmulAlgoInit(handle, CUBLAS_COMPUTE_32F, CUDA_R_32F, in, in, out, out,
+                             kHopperAlgorithm, &algorithm) != CUBLAS_STATUS_SUCCESS)
+    return;
+  const auto is_set = [&](cublasLtMatmulAlgoConfigAttributes_t attribute, auto value) {
+    return cublasLtMatmulAlgoConfigSetAttribute(&algorithm, attribute, &value, sizeof(value)) ==
+           CUBLAS_STATUS_SUCCESS;
+  };
+  for (const auto& [tile, cluster, option] : kPingPong) {
+    Algorithm checked{};
+    if (is_set(CUBLASLT_ALGO_CONFIG_TILE_ID, static_cast<std::uint32_t>(tile)) &&
+        is_set(CUBLASLT_ALGO_CONFIG_STAGES_ID, std::uint32_t{CUBLASLT_MATMUL_STAGES_64xAUTO}) &&
+        is_set(CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID, static_cast<std::uint16_t>(cluster)) &&
+        is_set(CUBLASLT_ALGO_CONFIG_CUSTOM_OPTION, option) &&
+        cublasLtMatmulAlgoCheck(handle, &plan.operation, &plan.a, &plan.b, &plan.c, &plan.d,
+                                &algorithm, &checked) == CUBLAS_STATUS_SUCCESS &&
+        checked.workspaceSize <= kWorkspaceBytes) {
+      checked.algo = algorithm;
+      plan.algorithms.push_back(checked);
+    }
+  }
 }
 
 cublasStatus_t launch(CudaRuntime& runtime, Plan& plan, const MatrixProduct& p,
@@ -261,7 +321,9 @@ struct LinearPlans::Impl {
 
 LinearPlans::LinearPlans(CudaRuntime& runtime)
     : impl_(std::make_unique<Impl>(
-          Impl{runtime, TunedChoices(runtime, concat("cublasLt ", cublasLtGetVersion())), {}})) {}
+          Impl{runtime,
+               TunedChoices(runtime, concat("cublasLt ", cublasLtGetVersion(), " and ping-pong")),
+               {}})) {}
 
 LinearPlans::~LinearPlans() = default;
 
@@ -283,6 +345,8 @@ bool multiply(LinearPlans& plans, Workspace& workspace, const MatrixProduct& pro
       find_algorithms(runtime.cublas(), product, CUBLASLT_REDUCTION_SCHEME_MASK, plan);
   }
   if (plan.algorithms.empty()) return false;
+  if (is_unknown && !plan.measured && work >= kMeasuredWork)
+    add_ping_pong(runtime.cublas(), product, plan);
   if (has_bias(product.epilogue)) set(plan, CUBLASLT_MATMUL_DESC_BIAS_POINTER, product.bias);
   Workspace::Scope memory(workspace);
   void* const scratch = take_scratch(memory, plan);

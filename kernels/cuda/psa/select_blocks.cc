@@ -12,7 +12,7 @@ namespace psagen::kernels::cuda {
 namespace {
 
 // Fits the L2 cache of an H100 (50 MB) beside the keys it is made from.
-constexpr std::int64_t kScoreBytes = std::int64_t{32} << 20;
+constexpr std::int64_t kScoreBytes = std::int64_t{128} << 20;
 
 SelectionShape selection_shape(const SelectBlocksArgs& args) {
   SelectionShape shape;

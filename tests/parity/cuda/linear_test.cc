@@ -197,27 +197,37 @@ TEST_P(CudaLinearParity, TwoDimensions) {
   }
 }
 
-// Large enough for algorithms to be timed at the first call, which must not disturb its result.
+// Large enough for algorithms to be timed at the first call, which must not disturb its result; one
+// of them for each epilogue, and rows that not every algorithm can read.
 TEST_P(CudaLinearParity, MeasuredProducts) {
-  for (const bool in_place : {false, true}) {
-    Operands o;
-    o.x = random({1, 320, 1104}, 31, dtype());
-    o.weight = random({1536, 1104}, 32, dtype(), 0.1);
-    o.bias = random({1536}, 33, dtype());
-    if (in_place) o.residual = random({1, 320, 1536}, 34, dtype());
-    o.y = poisoned({1, 320, 1536}, dtype());
-    const LinearArgs host = args_of(o, &Mirrored::host);
-    LinearArgs device = args_of(o, &Mirrored::device);
-    if (in_place) device.residual = o.y.device;
-    const auto run = [&] {
-      if (in_place) ops().copy(o.residual.device, o.y.device);
-      ops().linear(device);
-      return values(o.y.device);
-    };
-    const std::string what = in_place ? "in place" : "plain";
-    expect_close(run(), reference::linear<double>(host),
-                 rounded(reference::linear<float>(host), dtype()), what);
-    EXPECT_EQ(run(), run()) << what;
+  enum class Kind { kPlain, kInPlace, kGelu };
+  std::uint64_t seed = 30;
+  for (const DType type : output_types()) {
+    for (const Kind kind : {Kind::kPlain, Kind::kInPlace, Kind::kGelu}) {
+      for (const std::int64_t depth : {191, 192}) {
+        const std::int64_t columns = depth == 191 ? 1531 : 1536;
+        Operands o;
+        o.x = random({1, 1800, depth}, ++seed, dtype());
+        o.weight = random({columns, depth}, ++seed, dtype(), 0.1);
+        o.bias = random({columns}, ++seed, type);
+        if (kind == Kind::kInPlace) o.residual = random({1, 1800, columns}, ++seed, type);
+        if (kind == Kind::kGelu) o.activation = Activation::kGeluTanh;
+        o.y = poisoned({1, 1800, columns}, type);
+        const LinearArgs host = args_of(o, &Mirrored::host);
+        LinearArgs device = args_of(o, &Mirrored::device);
+        if (kind == Kind::kInPlace) device.residual = o.y.device;
+        const auto run = [&] {
+          if (kind == Kind::kInPlace) ops().copy(o.residual.device, o.y.device);
+          ops().linear(device);
+          return values(o.y.device);
+        };
+        const std::string what =
+            concat("kind ", static_cast<int>(kind), " to ", dtype_name(type), " depth ", depth);
+        expect_close(run(), reference::linear<double>(host),
+                     rounded(reference::linear<float>(host), type), what);
+        EXPECT_EQ(run(), run()) << what;
+      }
+    }
   }
 }
 
