@@ -304,21 +304,23 @@ TEST(DevicePath, StopsWhereAsked) {
   for (const Stage stop : {Stage::kLoad, Stage::kEncodeText, Stage::kDenoise, Stage::kDecode}) {
     bool asked = false;
     std::int64_t calls_after = 0;
-    TextToVideo pipeline(kTinyModel, *context);
     try {
-      pipeline.generate(
-          small_request(), [](const Frame&) {},
-          [&](const Progress& progress) {
-            if (asked) ++calls_after;
-            asked = asked || (progress.stage == stop && progress.done > 0);
-            return !asked;
-          });
+      TextToVideo(kTinyModel, *context)
+          .generate(
+              small_request(), [](const Frame&) {},
+              [&](const Progress& progress) {
+                if (asked) ++calls_after;
+                asked = asked || (progress.stage == stop && progress.done > 0);
+                return !asked;
+              });
       FAIL() << "went on after " << stage_name(stop);
     } catch (const Error& error) {
       EXPECT_EQ(error.code(), ErrorCode::kCancelled);
     }
     EXPECT_EQ(calls_after, 0) << stage_name(stop);
     EXPECT_EQ(static_cast<testing::HostRuntime*>(context->runtime())->ranges().num_open(), 0u);
+    context->workspace().trim();
+    EXPECT_EQ(context->allocator().bytes_in_use(), 0u) << stage_name(stop);
   }
 }
 
