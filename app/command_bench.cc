@@ -155,7 +155,8 @@ engine::BenchmarkRequest request_of(const BenchOptions& options) {
 
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
+  const std::size_t upper = values.size() / 2, lower = (values.size() - 1) / 2;
+  return (values[lower] + values[upper]) / 2;
 }
 
 double tflops(const engine::Measurement& m) { return m.flops / median(m.seconds) / 1e12; }
