@@ -29,11 +29,11 @@ constexpr int kMaxRepeats = 20;
 constexpr float kHopeless = 1.3f;  // times the best so far: not timed again
 
 // Kernels for Hopper in which one warpgroup writes its tile while another multiplies ("ping-pong"),
-// so that the epilogue costs no time of the matrix units. cuBLASLt's heuristics hardly name them;
+// so that the epilogue costs no time of the matrix units. cuBLASLt's heuristics do not name them;
 // where the depth is short or the epilogue long they take 0.84 to 0.97 of the time of the best that
-// those name (docs/benchmarks/gpu.md). The numbers of algorithm and option are the library's own:
-// what another version of it or GPU does not have, or means otherwise, fails its check or the race
-// against the rest.
+// those name (docs/benchmarks/gpu.md). The numbers of algorithm and option are the library's own.
+// Another version, or another GPU, may lack them or mean something else by them: each is checked by
+// the library, and timed like the rest.
 constexpr int kHopperAlgorithm = 66;
 struct Configuration {
   cublasLtMatmulTile_t tile;

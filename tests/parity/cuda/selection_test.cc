@@ -313,13 +313,33 @@ TEST_P(SelectionCuda, NotANumberInAQueryCountsForNothing) {
   }
 }
 
-// More heads than the scratch memory holds the scores of at once.
+// More heads than the scratch memory holds the scores of at once: those of the second group are
+// what they are alone.
 TEST_P(SelectionCuda, GroupsOfHeads) {
   if (dtype() == DType::kF32) GTEST_SKIP() << "the grouping knows no types";
-  const PrepareSize size = {1, 8192, 110, 64, 32, 32};  // 256 KiB of scores a head
-  PrepareProblem p = problem(size, 6);
-  build(p);
-  select_and_check(p, params(size, LevelSelection::kQuota));
+  const PrepareSize size = {1, 16384, 40, 64, 32, 32};  // 4 MiB of scores a head, 32 heads a group
+  constexpr std::int64_t kBefore = 32;  // heads that differ by 16 choose the same keys of eight
+  PsaParams chosen = params(size, LevelSelection::kQuota);
+  chosen.estimator = ImportanceEstimator::kStaggered;
+  PrepareProblem all = problem(size, 6);
+  build(all);
+  select_and_check(all, chosen);
+
+  PrepareSize less = size;
+  less.heads = size.heads - kBefore;
+  PrepareProblem last = problem(less, 7);
+  const std::size_t head_bytes = static_cast<std::size_t>(size.depth) * dtype_size(dtype());
+  const std::size_t bytes = static_cast<std::size_t>(less.heads) * head_bytes;
+  for (std::int64_t part = 0; part < 3 * size.tokens; ++part)
+    std::memcpy(last.qkv.host.view().bytes() + part * less.heads * head_bytes,
+                all.qkv.host.view().bytes() + (part * size.heads + kBefore) * head_bytes, bytes);
+  last.qkv = on_both(std::move(last.qkv.host));
+  build(last);
+  select(select_args(last, chosen), false);
+  const auto of_all = bytes_of<float>(all.importance), of_last = bytes_of<float>(last.importance);
+  ASSERT_LT(of_last.size(), of_all.size());
+  const auto tail = of_all.end() - static_cast<std::ptrdiff_t>(of_last.size());
+  EXPECT_TRUE(std::equal(of_last.begin(), of_last.end(), tail));
 }
 
 // One block far from all others, which lie close together: not all bits of such a row fit the words
