@@ -201,19 +201,28 @@ TEST_P(CudaLinearParity, TwoDimensions) {
 // Some have rows that not every algorithm can read or write.
 TEST_P(CudaLinearParity, MeasuredProducts) {
   enum class Kind { kPlain, kInPlace, kGelu };
-  const std::pair<std::int64_t, std::int64_t> sizes[] = {
-      {191, 1531}, {191, 1536}, {192, 1531}, {192, 1536}};
+  struct Size {
+    std::int64_t rows, depth, columns;
+  };
+  const Size sizes[] = {{1800, 191, 1531},
+                        {1800, 191, 1536},
+                        {1800, 192, 1531},
+                        {1800, 192, 1536},
+                        {330, 1104, 1536}};
   std::uint64_t seed = 30;
   for (const DType type : output_types()) {
     for (const Kind kind : {Kind::kPlain, Kind::kInPlace, Kind::kGelu}) {
-      for (const auto& [depth, columns] : sizes) {
+      for (const auto& [rows, depth, columns] : sizes) {
+        // The matrix units cut off what their float32 sums cannot hold, which a 16-bit result
+        // hides.
+        if (depth > 1000 && type != dtype()) continue;
         Operands o;
-        o.x = random({1, 1800, depth}, ++seed, dtype());
+        o.x = random({1, rows, depth}, ++seed, dtype());
         o.weight = random({columns, depth}, ++seed, dtype(), 0.1);
         o.bias = random({columns}, ++seed, type);
-        if (kind == Kind::kInPlace) o.residual = random({1, 1800, columns}, ++seed, type);
+        if (kind == Kind::kInPlace) o.residual = random({1, rows, columns}, ++seed, type);
         if (kind == Kind::kGelu) o.activation = Activation::kGeluTanh;
-        o.y = poisoned({1, 1800, columns}, type);
+        o.y = poisoned({1, rows, columns}, type);
         const LinearArgs host = args_of(o, &Mirrored::host);
         LinearArgs device = args_of(o, &Mirrored::device);
         if (kind == Kind::kInPlace) device.residual = o.y.device;
@@ -223,7 +232,7 @@ TEST_P(CudaLinearParity, MeasuredProducts) {
           return values(o.y.device);
         };
         const std::string what = concat("kind ", static_cast<int>(kind), " to ", dtype_name(type),
-                                        ", ", depth, " x ", columns);
+                                        ", ", rows, " x ", depth, " x ", columns);
         expect_close(run(), reference::linear<double>(host),
                      rounded(reference::linear<float>(host), type), what);
         EXPECT_EQ(run(), run()) << what;
