@@ -170,7 +170,6 @@ TEST(DevicePath, TilesGiveTheSameFramesAndProgress) {
   EXPECT_GE(psnr(frames[1], frames[0]), 60.0);
 }
 
-// What a profiler of the GPU sees.
 // A clip for whose decode only `spare` bytes are left beside what is in use when it begins.
 struct Decoded {
   std::vector<std::uint8_t> frames;
@@ -232,6 +231,7 @@ TEST(DevicePath, DecodesInSmallerPartsWhereMemoryIsGone) {
   });
 }
 
+// What a profiler of the GPU sees.
 TEST(DevicePath, DrawsStagesStepsBlocksAndOps) {
   const std::unique_ptr<Context> context = testing::make_host_runtime_context();
   RunReport report;
