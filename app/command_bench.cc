@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <exception>
+#include <filesystem>
 #include <iomanip>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -213,6 +215,26 @@ std::vector<Part> chosen_parts(const std::string& word) {
   return parts;
 }
 
+// `is_complete`: all parts that were asked for are in it.
+void write_json(const std::filesystem::path& path, bool overwrite,
+                const engine::BenchmarkRequest& request, const std::string& device,
+                const Json& results, bool is_complete) {
+  const Json object = {{"program", "psa-gen bench"},
+                       {"version", program_version()},
+                       {"commit", program_commit()},
+                       {"device", device},
+                       {"like", request.model.name},
+                       {"size", concat(request.width, "x", request.height)},
+                       {"frames", request.num_frames},
+                       {"attention", request.attention.spec},
+                       {"complete", is_complete},
+                       {"results", results}};
+  engine::PartialFile file(path);
+  file.append(object.dump(2));
+  file.append("\n");
+  file.commit(overwrite);
+}
+
 }  // namespace
 
 void run_bench(std::span<const std::string> arguments, Invocation& invocation) {
@@ -228,42 +250,45 @@ void run_bench(std::span<const std::string> arguments, Invocation& invocation) {
         flag_section(field_texts(table)));
   }
   const std::vector<Part> parts = chosen_parts(has_word ? arguments[0] : "all");
-  const engine::BenchmarkRequest request = request_of(options);
+  engine::BenchmarkRequest request = request_of(options);
+  request.go_on = [&invocation] {
+    PSAGEN_CHECK(!invocation.interrupt.requested(), ErrorCode::kCancelled, "interrupted");
+  };
   std::optional<DType> dtype;
   if (options.dtype) dtype = engine::parse_compute_dtype(*options.dtype);
   const engine::DeviceChoice device = engine::parse_device(options.device.value_or("auto"));
   if (options.output) engine::check_new_file(*options.output, options.overwrite.value_or(false));
+  if (parts.back().measure == &engine::measure_run) engine::check_new_file(request.video, true);
 
+  // Parts that are done are told, and written whatever becomes of those behind them.
+  std::exception_ptr failure;
   Json results = Json::array();
-  std::string page;
   std::string device_text;
   double best = 0.0;  // of the first part
   for (const Part& part : parts) {
-    // A context each, so that one part's memory is not the next one's.
-    const std::unique_ptr<Context> context =
-        engine::open_context(device, dtype, static_cast<int>(options.threads.value_or(0)));
-    device_text =
-        concat(engine::device_description(*context), ", ", dtype_name(context->compute_dtype()));
-    const engine::Measurement measurement = part.measure(*context, request);
-    if (best == 0.0) best = tflops(measurement);
-    results.push_back(to_json(measurement, best));
-    page += row(measurement, best);
+    try {
+      // A context each, so that one part's memory is not the next one's.
+      const std::unique_ptr<Context> context =
+          engine::open_context(device, dtype, static_cast<int>(options.threads.value_or(0)));
+      device_text =
+          concat(engine::device_description(*context), ", ", dtype_name(context->compute_dtype()));
+      const engine::Measurement measurement = part.measure(*context, request);
+      if (results.empty()) {
+        best = tflops(measurement);
+        invocation.console.page(concat(request.model.name, " on ", device_text, "\n"));
+      }
+      results.push_back(to_json(measurement, best));
+      invocation.console.page(row(measurement, best));
+    } catch (...) {
+      if (results.empty()) throw;
+      failure = std::current_exception();
+      break;
+    }
   }
-  invocation.console.page(concat(request.model.name, " on ", device_text, "\n") + page);
-  if (!options.output) return;
-  const Json object = {{"program", "psa-gen bench"},
-                       {"version", program_version()},
-                       {"commit", program_commit()},
-                       {"device", device_text},
-                       {"like", request.model.name},
-                       {"size", concat(request.width, "x", request.height)},
-                       {"frames", request.num_frames},
-                       {"attention", request.attention.spec},
-                       {"results", results}};
-  engine::PartialFile file(*options.output);
-  file.append(object.dump(2));
-  file.append("\n");
-  file.commit(options.overwrite.value_or(false));
+  if (options.output)
+    write_json(*options.output, options.overwrite.value_or(false), request, device_text, results,
+               !failure);
+  if (failure) std::rethrow_exception(failure);
 }
 
 }  // namespace psagen::app

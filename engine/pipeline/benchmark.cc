@@ -51,9 +51,14 @@ int zone_rounds(Context& context, const BenchmarkRequest& request) {
   return context.runtime() != nullptr ? request.rounds : 1;
 }
 
-std::vector<ZoneTime> zone_times(Context& context, int rounds, const std::function<void()>& run) {
+std::vector<ZoneTime> zone_times(Context& context, const BenchmarkRequest& request,
+                                 const std::function<void()>& run) {
+  const int rounds = zone_rounds(context, request);
   ZoneTimes times(context);
-  for (int i = 0; i < rounds; ++i) run();
+  for (int i = 0; i < rounds; ++i) {
+    request.go_on();
+    run();
+  }
   std::vector<ZoneTime> zones = times.read();
   for (ZoneTime& zone : zones) {
     zone.calls /= rounds;
@@ -64,10 +69,16 @@ std::vector<ZoneTime> zone_times(Context& context, int rounds, const std::functi
 
 void measure(Context& context, const BenchmarkRequest& request, const std::function<void()>& run,
              Measurement& measurement) {
-  for (int i = 0; i < request.warmup_rounds; ++i) run();
-  for (int i = 0; i < request.rounds; ++i) measurement.seconds.push_back(seconds_of(context, run));
+  for (int i = 0; i < request.warmup_rounds; ++i) {
+    request.go_on();
+    run();
+  }
+  for (int i = 0; i < request.rounds; ++i) {
+    request.go_on();
+    measurement.seconds.push_back(seconds_of(context, run));
+  }
   measurement.peak_bytes = context.allocator().peak_bytes();
-  measurement.zones = zone_times(context, zone_rounds(context, request), run);
+  measurement.zones = zone_times(context, request, run);
 }
 
 Tensor random_tensor(kernels::Ops& ops, DType dtype, const Shape& shape, std::uint64_t seed) {
@@ -344,6 +355,7 @@ Measurement measure_run(Context& context, const BenchmarkRequest& request) {
       loop.run(*ops,
                [&](std::int64_t step, const scheduler::StepPlan& plan, ConstTensorView sample,
                    TensorView velocity) {
+                 request.go_on();
                  model(*ops, sample, plan.timestep, {.step = step, .num_steps = num_steps},
                        velocity);
                },

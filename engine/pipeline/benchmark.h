@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,8 @@ struct BenchmarkRequest {
   std::filesystem::path video;  // where a whole run writes its MP4; replaced
   int warmup_rounds = 2;
   int rounds = 10;
+  // Called before each round and each step of a run; what it throws ends the measurement.
+  std::function<void()> go_on = [] {};
 };
 
 // One large matrix product: what the device reaches at its best, for the others to be held against.

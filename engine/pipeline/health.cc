@@ -19,7 +19,9 @@ std::int32_t counted(kernels::Ops& ops, ConstTensorView x) {
 
 }  // namespace
 
-void expect_finite(kernels::Ops& ops, ConstTensorView x, const char* what) {
+bool is_finite(kernels::Ops& ops, ConstTensorView x) { return counted(ops, x) == 0; }
+
+void expect_finite(kernels::Ops& ops, ConstTensorView x, const std::string& what) {
   const std::int32_t count = counted(ops, x);
   PSAGEN_CHECK(count == 0, ErrorCode::kNumeric, what, " has ", count, " values of ",
                x.num_elements(), " that are NaN or infinite");

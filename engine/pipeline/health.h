@@ -4,13 +4,15 @@
 
 #include <array>
 #include <cstdint>
+#include <string>
 
 #include "kernels/ops.h"
 
 namespace psagen::engine {
 
-// Looks at the whole of `x` now, which on a GPU waits for it. `what` names it in the message.
-void expect_finite(kernels::Ops& ops, ConstTensorView x, const char* what);
+// Both look at the whole of `x` now, which on a GPU waits for it. `what` names it in the message.
+bool is_finite(kernels::Ops& ops, ConstTensorView x);
+void expect_finite(kernels::Ops& ops, ConstTensorView x, const std::string& what);
 
 // The counters of a transformer's layers, step by step, without keeping a GPU waiting: they are
 // fetched when a step has been queued and looked at when it is done.

@@ -112,6 +112,10 @@ struct TextToVideo::Impl {
   std::vector<Tensor> find_encoded(const std::vector<std::vector<std::int32_t>>& prompts);
   void keep_encoded(const std::vector<std::vector<std::int32_t>>& prompts,
                     const std::vector<Tensor>& encoded);
+  // Throws Error(kNumeric) naming the layer that gave the first of the values in `output` that are
+  // not finite.
+  void name_layer(const Umt5Encoder& encoder, const std::vector<std::vector<std::int32_t>>& prompts,
+                  ConstTensorView output);
   std::vector<Tensor> encode(const Component<Umt5Encoder>& encoder,
                              const std::vector<std::vector<std::int32_t>>& prompts,
                              StageTracker& stages);
@@ -177,14 +181,28 @@ void TextToVideo::Impl::keep_encoded(const std::vector<std::vector<std::int32_t>
   cache->keep(prompts, values);
 }
 
+// Which layer was the first is worth a second run, not a look at each in every first one.
+void TextToVideo::Impl::name_layer(const Umt5Encoder& encoder,
+                                   const std::vector<std::vector<std::int32_t>>& prompts,
+                                   ConstTensorView output) {
+  encoder.encode(*ops, prompts,
+                 [this](std::int64_t done, std::int64_t total, ConstTensorView x) {
+                   expect_finite(*ops, x, concat("layer ", done, " of ", total,
+                                                 " of the text encoder"));
+                 });
+  expect_finite(*ops, output, "the text encoder's output");
+}
+
 std::vector<Tensor> TextToVideo::Impl::encode(const Component<Umt5Encoder>& encoder,
                                               const std::vector<std::vector<std::int32_t>>& prompts,
                                               StageTracker& stages) {
   stages.begin(Stage::kEncodeText, config.text_encoder.num_layers);
   const std::size_t loaded_before = encoder.loaded_bytes();
   std::vector<Tensor> encoded = encoder->encode(
-      *ops, prompts, [&stages](std::int64_t done, std::int64_t) { stages.advance(done); });
-  for (const Tensor& rows : encoded) expect_finite(*ops, rows, "the text encoder's output");
+      *ops, prompts,
+      [&stages](std::int64_t done, std::int64_t, ConstTensorView) { stages.advance(done); });
+  for (const Tensor& rows : encoded)
+    if (!is_finite(*ops, rows)) name_layer(*encoder, prompts, rows);
   encoder.expect_all_read();  // of layers in turn it is known only now
   stages.add_loaded(encoder.loaded_bytes() - loaded_before);
   stages.end();

@@ -126,7 +126,7 @@ std::vector<Tensor> Umt5Encoder::encode(kernels::Ops& ops,
     else
       blocks_[static_cast<std::size_t>(n)].forward(ops, rows, a);
     weights_.source().drop_from_memory();
-    if (layer_done) layer_done(n + 1, config_.num_layers);
+    if (layer_done) layer_done(n + 1, config_.num_layers, a.x);
   }
   final_norm_(ops, a.x, a.h);
 

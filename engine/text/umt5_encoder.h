@@ -62,7 +62,8 @@ class Umt5Block {
 
 class Umt5Encoder {
  public:
-  using LayerDone = std::function<void(std::int64_t done, std::int64_t total)>;
+  // `x` [1, S, d_model] is what the layer left.
+  using LayerDone = std::function<void(std::int64_t done, std::int64_t total, ConstTensorView x)>;
 
   // `layers_in_turn`: a layer's weights are read when it is needed and given up after it; a GPU
   // then holds the token table and one layer. What is wrong with them shows in encode().

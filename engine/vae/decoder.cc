@@ -32,29 +32,38 @@ ConstTensorView channels_last(const ConstTensorView& latent) {
           latent.device()};
 }
 
-// NaN and infinite values of all chunks; looked at once, at the end, so that no chunk is waited
+// NaN and infinite values chunk by chunk; looked at once, at the end, so that no chunk is waited
 // for.
 class NonfiniteCounter {
  public:
-  explicit NonfiniteCounter(kernels::Ops& ops)
-      : count_(ops.context().allocator(), DType::kI32, {1}) {
-    ops.copy(host(), count_);
+  // `total`: latent frames of all tiles.
+  NonfiniteCounter(kernels::Ops& ops, std::int64_t total)
+      : found_(static_cast<std::size_t>(total), 0),
+        counts_(ops.context().allocator(), DType::kI32, {total}) {
+    ops.copy(host(), counts_);
   }
 
-  void add(kernels::Ops& ops, ConstTensorView values) { ops.count_nonfinite(values, count_); }
+  // `done` latent frames are decoded with these.
+  void add(kernels::Ops& ops, ConstTensorView values, std::int64_t done) {
+    ops.count_nonfinite(values, counts_.view().slice(0, done - 1, done));
+  }
 
   // Throws Error(kNumeric) where there were any.
   void check(kernels::Ops& ops) {
-    ops.copy(count_, host());
-    PSAGEN_CHECK(found_ == 0, ErrorCode::kNumeric, "the decoder gave ", found_,
-                 " values that are NaN or infinite");
+    ops.copy(counts_, host());
+    for (std::size_t i = 0; i < found_.size(); ++i)
+      PSAGEN_CHECK(found_[i] == 0, ErrorCode::kNumeric, "the decoder gave ", found_[i],
+                   " values that are NaN or infinite, first with latent frame ", i + 1, " of ",
+                   found_.size());
   }
 
  private:
-  TensorView host() { return {reinterpret_cast<std::byte*>(&found_), DType::kI32, {1}, Device{}}; }
+  TensorView host() {
+    return {reinterpret_cast<std::byte*>(found_.data()), DType::kI32, counts_.shape(), Device{}};
+  }
 
-  Tensor count_;
-  std::int32_t found_ = 0;
+  std::vector<std::int32_t> found_;
+  Tensor counts_;
 };
 
 void check_latent(const VaeConfig& config, ConstTensorView latent, const DecodeSplit& split) {
@@ -73,14 +82,16 @@ void check_latent(const VaeConfig& config, ConstTensorView latent, const DecodeS
 // What leaves the network: counted, made levels where that is wanted, and sent on its way.
 class Outlet {
  public:
-  Outlet(kernels::Ops& ops, bool as_levels, const Shape& largest, FrameDelivery::Sink sink)
+  // `total`: latent frames of all tiles.
+  Outlet(kernels::Ops& ops, bool as_levels, const Shape& largest, std::int64_t total,
+         FrameDelivery::Sink sink)
       : levels_(as_levels ? Tensor(ops.context().allocator(), DType::kU8, largest) : Tensor()),
-        nonfinite_(ops),
+        nonfinite_(ops, total),
         delivery_(ops.context(), as_levels ? DType::kU8 : DType::kF32, largest, std::move(sink)) {}
 
   void push(kernels::Ops& ops, ConstTensorView values, std::int64_t done) {
     if (!levels_) return delivery_.push(values, done);
-    nonfinite_.add(ops, values);  // what is not a number would be rounded to a colour
+    nonfinite_.add(ops, values, done);  // what is not a number would be rounded to a colour
     const Shape& shape = values.shape();
     const TensorView levels(levels_.view().bytes(), DType::kU8, shape, values.device());
     ops.to_rgb8({.x = values, .rgb = levels});
@@ -272,11 +283,13 @@ void VaeDecoder::run(kernels::Ops& ops, ConstTensorView latent, Output output,
   const Shape clip = {(latent.dim(2) - 1) * config.temporal_stride() + 1, latent.dim(3) * stride,
                       latent.dim(4) * stride, kRgb};
   FrameAssembly assembly(as_levels ? DType::kU8 : DType::kF32, clip, job.tiles(), sink);
-  Outlet outlet(ops, as_levels, job.largest_output(), [&](ConstTensorView part, std::int64_t done) {
-    assembly.add(part);
-    PSAGEN_CHECK(!progress || progress(done, total), ErrorCode::kCancelled,
-                 "decoding was cancelled after ", done, " of ", total, " latent frames");
-  });
+  Outlet outlet(ops, as_levels, job.largest_output(), total,
+                [&](ConstTensorView part, std::int64_t done) {
+                  assembly.add(part);
+                  PSAGEN_CHECK(!progress || progress(done, total), ErrorCode::kCancelled,
+                               "decoding was cancelled after ", done, " of ", total,
+                               " latent frames");
+                });
   job.run(outlet);
   outlet.finish(ops);
 }

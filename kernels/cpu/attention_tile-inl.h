@@ -218,23 +218,25 @@ HWY_INLINE void attend_tile(const AttentionTile& tile, std::int64_t depth,
   attend_tiles(&tile, 1, depth, panel, scores);
 }
 
-// out[lane][k] = panel.out[k][lane] / sum for `count` queries, zeros where no key was left in;
-// lse, where given, gets ln of the softmax denominator (-inf where no key was left in).
+// out[lane][k] = panel.out[k][lane] / sum for `count` queries, zeros where no key was left in (a sum
+// of NaN is none of these: what went wrong before has to be seen behind); lse, where given, gets ln
+// of the softmax denominator (-inf where no key was left in).
 HWY_INLINE void finish_panel(const AttentionPanel& panel, std::int64_t depth, std::int64_t count,
                              float* HWY_RESTRICT out, std::int64_t out_stride,
                              float* HWY_RESTRICT lse, std::int64_t lse_stride) {
   const std::int64_t lanes = panel_queries();
   for (std::int64_t lane = 0; lane < count; ++lane) {
     const float sum = panel.sum[lane];
-    const float inverse = sum > 0.0f ? 1.0f / sum : 0.0f;
+    const bool no_key = sum == 0.0f;
+    const float inverse = no_key ? 0.0f : 1.0f / sum;
     for (std::int64_t k = 0; k < depth; ++k)
       out[lane * out_stride + k] = panel.out[k * lanes + lane] * inverse;
     if (lse != nullptr)
-      lse[lane * lse_stride] = sum > 0.0f
-                                   ? static_cast<float>((static_cast<double>(panel.max[lane]) +
+      lse[lane * lse_stride] = no_key
+                                   ? -std::numeric_limits<float>::infinity()
+                                   : static_cast<float>((static_cast<double>(panel.max[lane]) +
                                                          std::log2(static_cast<double>(sum))) *
-                                                        0.69314718055994531)
-                                   : -std::numeric_limits<float>::infinity();
+                                                        0.69314718055994531);
   }
 }
 

@@ -19,13 +19,13 @@ namespace hn = hwy::HWY_NAMESPACE;
 using FloatTag = hn::ScalableTag<float>;
 using FloatVec = hn::Vec<FloatTag>;
 
-// Added to a number of at most 2^22, this rounds it to a whole number, which is then also what the
-// lowest bits of the sum say: cheaper than rounding and converting.
-inline constexpr float kRoundingShift = 0x1.8p23f;
+// Added to a number of at most 2^22, this rounds it to a whole number n, and n + 127, the exponent
+// of 2^n, is what the lowest bits of the sum then say: cheaper than rounding and converting.
+inline constexpr float kRoundingShift = 0x1.8p23f + 127.0f;
 
 // 2^n * 2^r for |r| <= 1/2, as long as the result is a normal number; `shifted` is n +
-// kRoundingShift. The polynomial is the minimax fit of 2^r by the Remez algorithm, relative error
-// 2e-9.
+// kRoundingShift. NaN stays NaN, as the power is a factor and not added to the exponent's bits. The
+// polynomial is the minimax fit of 2^r by the Remez algorithm, relative error 2e-9.
 HWY_INLINE FloatVec exp2_of_parts(FloatTag d, FloatVec shifted, FloatVec r) {
   const hn::RebindToSigned<FloatTag> di;
   FloatVec p = hn::Set(d, 1.5347320e-4f);
@@ -35,16 +35,16 @@ HWY_INLINE FloatVec exp2_of_parts(FloatTag d, FloatVec shifted, FloatVec r) {
   p = hn::MulAdd(p, r, hn::Set(d, 2.40226469e-1f));
   p = hn::MulAdd(p, r, hn::Set(d, 6.93147206e-1f));
   p = hn::MulAdd(p, r, hn::Set(d, 1.0f));
-  const auto exponent = hn::ShiftLeft<23>(hn::BitCast(di, shifted));
-  return hn::BitCast(d, hn::Add(hn::BitCast(di, p), exponent));
+  const FloatVec power = hn::BitCast(d, hn::ShiftLeft<23>(hn::BitCast(di, shifted)));
+  return hn::Mul(p, power);
 }
 
-// 2^x for x <= 0; -inf and everything below the normal numbers gives 0.
+// 2^x for x <= 0; -inf and everything below the normal numbers gives 0, NaN gives NaN.
 HWY_INLINE FloatVec exp2_nonpositive(FloatTag d, FloatVec x) {
   const FloatVec shift = hn::Set(d, kRoundingShift);
   const FloatVec shifted = hn::Add(x, shift);
   const FloatVec value = exp2_of_parts(d, shifted, hn::Sub(x, hn::Sub(shifted, shift)));
-  return hn::IfThenElseZero(hn::Ge(x, hn::Set(d, -126.0f)), value);
+  return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, -126.0f)), value);
 }
 
 // e^x, x first clamped to [-87, 87], where the result is a normal number. log2(e) comes in two

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <csignal>
 #include <nlohmann/json.hpp>
 
 #include "tests/e2e/program/program.h"
@@ -27,6 +28,7 @@ TEST(Bench, TimesEveryPartAndWritesJson) {
   ASSERT_EQ(result.exit_code, 0) << result.err;
   const nlohmann::json report = nlohmann::json::parse(testing::read_text(folder / "bench.json"));
   EXPECT_EQ(report.at("like"), "default");
+  EXPECT_EQ(report.at("complete"), true);
   ASSERT_EQ(report.at("results").size(), 5u);
   for (const char* part : {"product", "attention", "forward", "text", "decode"})
     EXPECT_THAT(result.out, HasSubstr(part));
@@ -39,6 +41,34 @@ TEST(Bench, TimesEveryPartAndWritesJson) {
     EXPECT_LE(entry.at("least_ms"), entry.at("median_ms")) << entry;
     EXPECT_GT(entry.at("zones").size(), 0u) << entry;
   }
+}
+
+// An hour of measurements is not lost to what comes after it.
+TEST(Bench, KeepsThePartsThatAreDoneWhenItIsInterrupted) {
+  const TemporaryFolder folder;
+  ProgramOptions options;
+  options.folder = folder.path();
+  options.on_line = [](const std::string& line, pid_t process) {
+    if (line.starts_with("product")) ::kill(process, SIGINT);
+  };
+  const ProgramResult result = run_program({"bench", "forward", "--like", "default", "--rounds",
+                                            "100", "--device", "cpu", "-o", "bench.json"},
+                                           options);
+  EXPECT_EQ(result.exit_code, 130) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("interrupted"));
+  EXPECT_THAT(result.out, HasSubstr("product"));
+  const nlohmann::json report = nlohmann::json::parse(testing::read_text(folder / "bench.json"));
+  EXPECT_EQ(report.at("complete"), false);
+  ASSERT_EQ(report.at("results").size(), 1u);
+  EXPECT_EQ(report.at("results")[0].at("part"), "product");
+}
+
+TEST(Bench, ChecksWhereTheVideoGoesBeforeItRuns) {
+  const ProgramResult result = run_program({"bench", "run", "--like", "default", "--device", "cpu",
+                                            "--video", "/no/such/folder/clip.mp4"});
+  EXPECT_EQ(result.exit_code, 5) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("/no/such/folder"));
+  EXPECT_THAT(result.out, ::testing::IsEmpty());
 }
 
 TEST(Bench, NamesWhatItDoesNotKnow) {

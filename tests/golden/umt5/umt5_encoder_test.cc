@@ -64,7 +64,7 @@ TEST_F(Umt5EncoderTest, TellsEveryLayer) {
   const Umt5Encoder model = encoder(golden_.json().at("models").at("wide"), DType::kF32);
   std::vector<std::int64_t> done;
   const std::vector<std::vector<std::int32_t>> prompts = {{3, 1}};
-  model.encode(*ops_, prompts, [&done](std::int64_t layer, std::int64_t total) {
+  model.encode(*ops_, prompts, [&done](std::int64_t layer, std::int64_t total, ConstTensorView) {
     EXPECT_EQ(total, 3);
     done.push_back(layer);
   });

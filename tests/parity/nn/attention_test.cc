@@ -1,5 +1,7 @@
 #include "kernels/reference/attention.h"
 
+#include <algorithm>
+#include <bit>
 #include <limits>
 
 #include "tests/parity/nn/nn_parity.h"
@@ -98,6 +100,38 @@ TEST_P(AttentionParity, NoKeyLeftGivesZeros) {
   Tensor out = empty({1, 3, 1, 16}), lse = empty({1, 1, 3});
   check_attention({.q = q, .k = k, .v = v, .key_log_weight = weight, .out = out, .lse = lse},
                   "no key");
+}
+
+// What is not finite has to be seen behind the op: health checks look nowhere else.
+TEST_P(AttentionParity, NanAndInfinityAreNotLost) {
+  const std::int64_t queries = 45, keys = 150, depth = 64;
+  const float nan = std::bit_cast<float>(0x7fc00001u);  // with bits of its own
+  for (const float bad : {nan, kInfinity})
+    for (const int part : {0, 1, 2}) {  // of q, of k, of v
+      Tensor inputs[] = {random({1, queries, 1, depth}, 90), random({1, keys, 1, depth}, 91),
+                         random({1, keys, 1, depth}, 92)};
+      inputs[part].view().data<float>()[7 * depth + 3] = bad;
+      Tensor out = empty({1, queries, 1, depth}), lse = empty({1, 1, queries});
+      two_->attention(
+          {.q = inputs[0], .k = inputs[1], .v = inputs[2], .scale = 0.125, .out = out, .lse = lse});
+      std::int64_t rows = 0, logs = 0;
+      for (std::int64_t row = 0; row < queries; ++row) {
+        const float* const values = out.view().data<float>() + row * depth;
+        rows += std::all_of(values, values + depth, [](float x) { return std::isfinite(x); }) ? 0 : 1;
+        logs += std::isfinite(lse.view().data<float>()[row]) ? 0 : 1;
+      }
+      const std::string what = concat("part ", part, ", ", bad);
+      if (part == 0) {  // an infinity meets keys of both signs: its row and no other
+        EXPECT_EQ(rows, 1) << what;
+        EXPECT_EQ(logs, 1) << what;
+      } else if (part == 1) {
+        EXPECT_GE(rows, std::isnan(bad) ? queries : 1) << what;  // of -infinity a key is left out
+        EXPECT_EQ(rows, logs) << what;
+      } else {
+        EXPECT_EQ(rows, queries) << what;
+        EXPECT_EQ(logs, 0) << what;
+      }
+    }
 }
 
 TEST_P(AttentionParity, AWeightOfLnNStandsForNEqualKeys) {

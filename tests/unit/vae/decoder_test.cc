@@ -93,7 +93,8 @@ TEST_F(DecoderTest, ValuesThatAreNoNumbersAreAnError) {
     FAIL() << "a video of no numbers";
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ErrorCode::kNumeric);
-    EXPECT_THAT(error.message(), ::testing::HasSubstr("decoder"));
+    EXPECT_THAT(error.message(), ::testing::HasSubstr("the decoder gave "));
+    EXPECT_THAT(error.message(), ::testing::HasSubstr("first with latent frame 2 of 4"));
   }
 }
 

@@ -126,13 +126,13 @@ __global__ void __launch_bounds__(32 * kWarps, 4) sparse_row_kernel(const RowPar
   }
   T* const out = params.out + batch * params.out_strides.batch + head * params.out_strides.head +
                  token * params.out_strides.row;
-  const float inverse = sum > 0.0f ? 1.0f / sum : 0.0f;
+  const float inverse = sum == 0.0f ? 0.0f : 1.0f / sum;
 #pragma unroll
   for (int c = 0; c < kColumns; ++c)
     if (const int d = lane + 32 * c; d < params.depth) out[d] = narrow<T>(sums[c] * inverse);
   if (params.lse != nullptr && lane == 0)
     params.lse[static_cast<std::int64_t>(blockIdx.y) * params.tokens + token] =
-        sum > 0.0f ? max + logf(sum) : -INFINITY;
+        sum == 0.0f ? -INFINITY : max + logf(sum);
 }
 
 HeadStrides head_strides(const ConstTensorView& view) {
