@@ -219,16 +219,12 @@ std::vector<Part> chosen_parts(const std::string& word) {
 void write_json(const std::filesystem::path& path, bool overwrite,
                 const engine::BenchmarkRequest& request, const std::string& device,
                 const Json& results, bool is_complete) {
-  const Json object = {{"program", "psa-gen bench"},
-                       {"version", program_version()},
-                       {"commit", program_commit()},
-                       {"device", device},
-                       {"like", request.model.name},
-                       {"size", concat(request.width, "x", request.height)},
-                       {"frames", request.num_frames},
-                       {"attention", request.attention.spec},
-                       {"complete", is_complete},
-                       {"results", results}};
+  const Json object = {
+      {"program", "psa-gen bench"},   {"version", program_version()},
+      {"commit", program_commit()},   {"device", device},
+      {"like", request.model.name},   {"size", concat(request.width, "x", request.height)},
+      {"frames", request.num_frames}, {"attention", request.attention.spec},
+      {"complete", is_complete},      {"results", results}};
   engine::PartialFile file(path);
   file.append(object.dump(2));
   file.append("\n");

@@ -17,7 +17,9 @@
 #include "app/version.h"
 #include "engine/config/automatic_attention.h"
 #include "engine/media/partial_file.h"
+#include "engine/pipeline/host_memory.h"
 #include "engine/pipeline/memory_plan.h"
+#include "engine/pipeline/open_context.h"
 #include "engine/pipeline/prompt_cache.h"
 
 namespace psagen::app {
@@ -104,16 +106,30 @@ std::string split_text(const engine::DecodeSplit& split) {
   return text;
 }
 
+// Whose weights a GPU holds then.
+const char* residents(engine::Stage stage) {
+  switch (stage) {
+    case engine::Stage::kEncodeText:
+      return "  text encoder, let go afterwards";
+    case engine::Stage::kDenoise:
+      return "  transformer, let go afterwards, and VAE decoder";
+    case engine::Stage::kDecode:
+      return "  VAE decoder";
+    default:
+      return "";
+  }
+}
+
 std::string plan_text(const engine::MemoryPlan& plan, const ContextOptions& device) {
   std::ostringstream text;
   text << std::fixed << std::setprecision(2) << "GPU memory in " << dtype_name(device.compute_dtype)
        << ", the most at once:\n";
-  const auto row = [&](const std::string& name, std::size_t bytes) {
+  const auto row = [&](const std::string& name, std::size_t bytes, const char* who = "") {
     text << "  " << std::left << std::setw(22) << name << std::right << std::setw(8)
-         << static_cast<double>(bytes) / 1e9 << " GB\n";
+         << static_cast<double>(bytes) / 1e9 << " GB" << who << "\n";
   };
   for (const engine::StageMemory& stage : plan.stages)
-    row(engine::stage_name(stage.stage), stage.bytes);
+    row(engine::stage_name(stage.stage), stage.bytes, residents(stage.stage));
   row("ops and driver, up to", plan.reserve);
   row("in all", plan.peak());
   if (const std::string split = split_text(plan.decode_split); !split.empty())
@@ -179,8 +195,9 @@ class Run {
     scheduler::parse_solver(options_.sampler.value_or("unipc"));
     tiling();
     // A plan needs no device of its own.
-    context_ = options_.plan.value_or(false) ? engine::open_context({{}, false}, {}, 1)
-                                             : resolve_context(options_, open_tuning());
+    context_ = options_.plan.value_or(false)
+                   ? engine::open_context({{}, false}, {}, 1)
+                   : resolve_context(options_, open_tuning(), &why_no_gpu_);
   }
 
   // Opened before it is known whether there is a GPU to use it; only then is its warning told.
@@ -195,7 +212,11 @@ class Run {
   engine::MemoryPlan plan_of(const ContextOptions& device, std::size_t available) const {
     if (options_.vram_limit)
       available = std::min(available, static_cast<std::size_t>(*options_.vram_limit * 1e9));
-    return engine::MemoryPlanner(model_directory_, request_, device, tiling()).fit(available);
+    return planner(device).fit(available);
+  }
+
+  engine::MemoryPlanner planner(const ContextOptions& device) const {
+    return {model_directory_, request_, device, tiling()};
   }
 
   engine::VaeTiling tiling() const {
@@ -214,8 +235,11 @@ class Run {
   void make_fit() {
     if (tuning_ != nullptr && !tuning_->warning().empty())
       invocation_.console.warning(tuning_->warning());
-    const engine::MemoryPlan plan =
-        plan_of(context_->options(), context_->runtime()->info().free_bytes);
+    const ContextOptions& device = context_->options();
+    const DeviceInfo info = context_->runtime()->info();
+    if (!info.missing.empty()) invocation_.console.warning(info.missing);
+    const engine::MemoryPlan plan = plan_of(device, info.free_bytes);
+    planner(device).check_host(plan, engine::available_host_bytes());
     arrange(plan);
   }
 
@@ -242,8 +266,15 @@ class Run {
 
   void tell_plan() {
     const ContextOptions device = resolve_planned_device(options_);
-    constexpr std::size_t kAnything = std::numeric_limits<std::size_t>::max();
-    invocation_.console.page(plan_text(plan_of(device, kAnything), device));
+    // A GPU that is not here is one of another machine's, and has all it takes.
+    std::size_t available = std::numeric_limits<std::size_t>::max();
+    std::string where;
+    if (const std::unique_ptr<Context> present = engine::find_gpu(device)) {
+      available = present->runtime()->info().free_bytes;
+      where = concat("free on ", engine::device_description(*present), ": ",
+                     static_cast<double>(available / 10'000'000) / 100.0, " GB\n");
+    }
+    invocation_.console.page(plan_text(plan_of(device, available), device) + where);
   }
 
   void open_model() {
@@ -293,6 +324,7 @@ class Run {
     if (options_.report) engine::check_new_file(*options_.report, overwrite);
     describe(request_, asked_attention(options_), pipeline_->config(), fps, *context_,
              invocation_.console);
+    if (!why_no_gpu_.empty()) invocation_.console.note("computed on the CPU: " + why_no_gpu_);
   }
 
   bool tell(const engine::Progress& progress) {
@@ -325,6 +357,7 @@ class Run {
   std::string prompt_;
   std::shared_ptr<TuningFile> tuning_;  // null: nothing is looked for or kept
   std::unique_ptr<Context> context_;
+  std::string why_no_gpu_;  // where it was for the program to choose
   fs::path model_directory_;
   std::optional<engine::TextToVideo> pipeline_;
   engine::VideoRequest request_;

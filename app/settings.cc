@@ -67,12 +67,13 @@ std::string resolve_prompt(const GenerateOptions& options) {
 }
 
 std::unique_ptr<Context> resolve_context(const GenerateOptions& options,
-                                         std::shared_ptr<TuningStore> tuning) {
+                                         std::shared_ptr<TuningStore> tuning,
+                                         std::string* why_no_gpu) {
   const engine::DeviceChoice device = engine::parse_device(options.device.value_or("auto"));
   std::optional<DType> dtype;
   if (options.dtype) dtype = engine::parse_compute_dtype(*options.dtype);
   return engine::open_context(device, dtype, static_cast<int>(options.threads.value_or(0)),
-                              std::move(tuning));
+                              std::move(tuning), why_no_gpu);
 }
 
 ContextOptions resolve_planned_device(const GenerateOptions& options) {

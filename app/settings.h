@@ -25,10 +25,11 @@ GivenOptions gather_options(const GenerateOptions& flags);
 // Throws Error: neither given, empty, unreadable.
 std::string resolve_prompt(const GenerateOptions& options);
 
-// Device, type and threads; `tuning` may be null. Throws Error: kInvalidArgument for an unknown
-// name, kDevice where the device asked for cannot be used.
+// Device, type and threads; `tuning` may be null, `why_no_gpu` is as for open_context(). Throws
+// Error: kInvalidArgument for an unknown name, kDevice where the device asked for cannot be used.
 std::unique_ptr<Context> resolve_context(const GenerateOptions& options,
-                                         std::shared_ptr<TuningStore> tuning);
+                                         std::shared_ptr<TuningStore> tuning,
+                                         std::string* why_no_gpu = nullptr);
 
 // The GPU a plan is for, which need not be there. Throws Error(kInvalidArgument) where --device
 // names the CPU, whose memory is not planned.

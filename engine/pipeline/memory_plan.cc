@@ -141,6 +141,21 @@ std::string MemoryPlanner::smallest_change(const MemoryPlan& smallest,
   return "no number of frames of this size would fit, use --device cpu";
 }
 
+void MemoryPlanner::check_host(const MemoryPlan& plan, std::size_t available) const {
+  if (plan.streamed_blocks == 0 || plan.host_bytes <= available) return;
+  std::int64_t blocks = plan.streamed_blocks;
+  MemoryPlan fewer = plan;
+  while (fewer.host_bytes > available && blocks > 0) {
+    blocks = blocks > kFewestStreamed ? blocks - 1 : 0;
+    fewer = this->plan(blocks, plan.decode_split, plan.text_layers_in_turn);
+  }
+  throw Error(ErrorCode::kOutOfMemory,
+              concat("this run keeps ", gigabytes(plan.host_bytes, true),
+                     " of the transformer in page-locked host memory, and there are ",
+                     gigabytes(available, false), "; with ", gigabytes(fewer.peak(), true),
+                     " of GPU memory (--vram-limit) it would fit"));
+}
+
 MemoryPlan MemoryPlanner::fit(std::size_t available) const {
   MemoryPlan best = plan(0);
   if (best.peak() <= available) return best;

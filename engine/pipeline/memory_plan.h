@@ -21,7 +21,7 @@ struct StageMemory {
 struct MemoryPlan {
   std::vector<StageMemory> stages;  // text encoding, denoising, decoding
   std::size_t reserve = 0;          // of the ops themselves and the driver, an upper bound
-  std::size_t host_bytes = 0;       // the most page-locked host memory
+  std::size_t host_bytes = 0;       // the most page-locked host memory, blocks among it
   std::int64_t streamed_blocks = 0;
   bool text_layers_in_turn = false;
   DecodeSplit decode_split;
@@ -45,6 +45,9 @@ class MemoryPlanner {
   // Error(kOutOfMemory) where none does: what it would take, the stage, and the smallest change
   // that would fit.
   MemoryPlan fit(std::size_t available) const;
+  // Throws Error(kOutOfMemory) where the plan keeps more in host memory than `available` bytes: how
+  // much, and how much GPU memory would do instead.
+  void check_host(const MemoryPlan& plan, std::size_t available) const;
 
  private:
   MemoryPlan plan_of(const VideoRequest& request, std::int64_t streamed_blocks,

@@ -43,7 +43,8 @@ DType parse_compute_dtype(const std::string& text) {
 }
 
 std::unique_ptr<Context> open_context(const DeviceChoice& choice, std::optional<DType> dtype,
-                                      int num_threads, std::shared_ptr<TuningStore> tuning_store) {
+                                      int num_threads, std::shared_ptr<TuningStore> tuning_store,
+                                      std::string* why_no_gpu) {
   ContextOptions options;
   options.num_threads = num_threads;
   options.tuning_store = std::move(tuning_store);
@@ -55,11 +56,21 @@ std::unique_ptr<Context> open_context(const DeviceChoice& choice, std::optional<
       return kernels::make_context(options);
     } catch (const Error& error) {
       if (!choice.is_auto || error.code() != ErrorCode::kDevice) throw;
+      if (why_no_gpu != nullptr) *why_no_gpu = error.message();
     }
   }
   options.device = {};
   options.compute_dtype = dtype.value_or(DType::kF32);
   return kernels::make_context(options);
+}
+
+std::unique_ptr<Context> find_gpu(const ContextOptions& options) {
+  try {
+    return kernels::make_context(options);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kDevice) throw;
+    return nullptr;
+  }
 }
 
 std::string device_description(Context& context) {

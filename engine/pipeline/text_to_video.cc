@@ -185,11 +185,9 @@ void TextToVideo::Impl::keep_encoded(const std::vector<std::vector<std::int32_t>
 void TextToVideo::Impl::name_layer(const Umt5Encoder& encoder,
                                    const std::vector<std::vector<std::int32_t>>& prompts,
                                    ConstTensorView output) {
-  encoder.encode(*ops, prompts,
-                 [this](std::int64_t done, std::int64_t total, ConstTensorView x) {
-                   expect_finite(*ops, x, concat("layer ", done, " of ", total,
-                                                 " of the text encoder"));
-                 });
+  encoder.encode(*ops, prompts, [this](std::int64_t done, std::int64_t total, ConstTensorView x) {
+    expect_finite(*ops, x, concat("layer ", done, " of ", total, " of the text encoder"));
+  });
   expect_finite(*ops, output, "the text encoder's output");
 }
 

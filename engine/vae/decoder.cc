@@ -1,6 +1,7 @@
 #include "engine/vae/decoder.h"
 
 #include <algorithm>
+#include <array>
 #include <functional>
 #include <utility>
 #include <vector>
@@ -32,37 +33,45 @@ ConstTensorView channels_last(const ConstTensorView& latent) {
           latent.device()};
 }
 
-// NaN and infinite values chunk by chunk; looked at once, at the end, so that no chunk is waited
-// for.
+// NaN and infinite values of each stretch of the clip, of one latent frame where it has few; looked
+// at once, at the end, so that no chunk is waited for.
 class NonfiniteCounter {
  public:
   // `total`: latent frames of all tiles.
   NonfiniteCounter(kernels::Ops& ops, std::int64_t total)
-      : found_(static_cast<std::size_t>(total), 0),
-        counts_(ops.context().allocator(), DType::kI32, {total}) {
+      : total_(total),
+        stretch_((total + kStretches - 1) / kStretches),
+        counts_(ops.context().allocator(), DType::kI32, {kStretches}) {
     ops.copy(host(), counts_);
   }
 
   // `done` latent frames are decoded with these.
   void add(kernels::Ops& ops, ConstTensorView values, std::int64_t done) {
-    ops.count_nonfinite(values, counts_.view().slice(0, done - 1, done));
+    const std::int64_t stretch = (done - 1) / stretch_;
+    ops.count_nonfinite(values, counts_.view().slice(0, stretch, stretch + 1));
   }
 
   // Throws Error(kNumeric) where there were any.
   void check(kernels::Ops& ops) {
     ops.copy(counts_, host());
-    for (std::size_t i = 0; i < found_.size(); ++i)
-      PSAGEN_CHECK(found_[i] == 0, ErrorCode::kNumeric, "the decoder gave ", found_[i],
-                   " values that are NaN or infinite, first with latent frame ", i + 1, " of ",
-                   found_.size());
+    for (std::int64_t i = 0; i < kStretches; ++i) {
+      const std::int32_t found = found_[static_cast<std::size_t>(i)];
+      const std::int64_t end = std::min((i + 1) * stretch_, total_);
+      PSAGEN_CHECK(found == 0, ErrorCode::kNumeric, "the decoder gave ", found,
+                   " values that are NaN or infinite, first up to latent frame ", end, " of ",
+                   total_);
+    }
   }
 
  private:
+  static constexpr std::int64_t kStretches = 64;
+
   TensorView host() {
-    return {reinterpret_cast<std::byte*>(found_.data()), DType::kI32, counts_.shape(), Device{}};
+    return {reinterpret_cast<std::byte*>(found_.data()), DType::kI32, {kStretches}, Device{}};
   }
 
-  std::vector<std::int32_t> found_;
+  std::int64_t total_, stretch_;
+  std::array<std::int32_t, kStretches> found_{};
   Tensor counts_;
 };
 
@@ -283,13 +292,12 @@ void VaeDecoder::run(kernels::Ops& ops, ConstTensorView latent, Output output,
   const Shape clip = {(latent.dim(2) - 1) * config.temporal_stride() + 1, latent.dim(3) * stride,
                       latent.dim(4) * stride, kRgb};
   FrameAssembly assembly(as_levels ? DType::kU8 : DType::kF32, clip, job.tiles(), sink);
-  Outlet outlet(ops, as_levels, job.largest_output(), total,
-                [&](ConstTensorView part, std::int64_t done) {
-                  assembly.add(part);
-                  PSAGEN_CHECK(!progress || progress(done, total), ErrorCode::kCancelled,
-                               "decoding was cancelled after ", done, " of ", total,
-                               " latent frames");
-                });
+  Outlet outlet(
+      ops, as_levels, job.largest_output(), total, [&](ConstTensorView part, std::int64_t done) {
+        assembly.add(part);
+        PSAGEN_CHECK(!progress || progress(done, total), ErrorCode::kCancelled,
+                     "decoding was cancelled after ", done, " of ", total, " latent frames");
+      });
   job.run(outlet);
   outlet.finish(ops);
 }

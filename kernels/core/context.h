@@ -22,6 +22,12 @@ struct ContextOptions {
   // CUDA: the kernels for every GPU from compute capability 8.0 on, also where there are better
   // ones.
   bool portable_kernels = false;
+  // CUDA: attention gives the same bits on any number of multiprocessors. Without it the last
+  // blocks of queries of a long sequence may be shared among several, and the order of their sums
+  // is then that number's (docs/library.md).
+  bool deterministic = false;
+  // CUDA: attention works as if there were no more multiprocessors; 0: all that there are.
+  int max_multiprocessors = 0;
   // CUDA: where algorithms chosen by measurement are looked for and kept; null: this run measures
   // for itself.
   std::shared_ptr<TuningStore> tuning_store = nullptr;

@@ -218,9 +218,9 @@ HWY_INLINE void attend_tile(const AttentionTile& tile, std::int64_t depth,
   attend_tiles(&tile, 1, depth, panel, scores);
 }
 
-// out[lane][k] = panel.out[k][lane] / sum for `count` queries, zeros where no key was left in (a sum
-// of NaN is none of these: what went wrong before has to be seen behind); lse, where given, gets ln
-// of the softmax denominator (-inf where no key was left in).
+// out[lane][k] = panel.out[k][lane] / sum for `count` queries, zeros where no key was left in (a
+// sum of NaN is none of these: what went wrong before has to be seen behind); lse, where given,
+// gets ln of the softmax denominator (-inf where no key was left in).
 HWY_INLINE void finish_panel(const AttentionPanel& panel, std::int64_t depth, std::int64_t count,
                              float* HWY_RESTRICT out, std::int64_t out_stride,
                              float* HWY_RESTRICT lse, std::int64_t lse_stride) {
@@ -232,11 +232,10 @@ HWY_INLINE void finish_panel(const AttentionPanel& panel, std::int64_t depth, st
     for (std::int64_t k = 0; k < depth; ++k)
       out[lane * out_stride + k] = panel.out[k * lanes + lane] * inverse;
     if (lse != nullptr)
-      lse[lane * lse_stride] = no_key
-                                   ? -std::numeric_limits<float>::infinity()
-                                   : static_cast<float>((static_cast<double>(panel.max[lane]) +
-                                                         std::log2(static_cast<double>(sum))) *
-                                                        0.69314718055994531);
+      lse[lane * lse_stride] = no_key ? -std::numeric_limits<float>::infinity()
+                                      : static_cast<float>((static_cast<double>(panel.max[lane]) +
+                                                            std::log2(static_cast<double>(sum))) *
+                                                           0.69314718055994531);
   }
 }
 

@@ -6,6 +6,7 @@
 
 #include "kernels/cuda/cuda_check.h"
 #include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/cudnn_library.h"
 #include "kernels/cuda/event_clock.h"
 #include "kernels/cuda/module.h"
 #include "kernels/cuda/nvtx_ranges.h"
@@ -156,6 +157,10 @@ DeviceInfo CudaRuntime::info() const {
   PSAGEN_CUDA(cudaMemPoolGetAttribute(pool, cudaMemPoolAttrReservedMemCurrent, &reserved));
   PSAGEN_CUDA(cudaMemPoolGetAttribute(pool, cudaMemPoolAttrUsedMemCurrent, &used));
   info.free_bytes += reserved - used;
+  if (CudnnLibrary::open() == nullptr)
+    info.missing = concat("there is no cuDNN ", CUDNN_GRAPH_MAJOR,
+                          " (PSAGEN_CUDNN_DIR may name its folder): convolutions take kernels of "
+                          "our own, some of them up to three times as long");
   return info;
 }
 

@@ -5,6 +5,7 @@
 #include <cublasLt.h>
 #include <cuda_runtime.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -43,7 +44,11 @@ class CudaRuntime final : public DeviceRuntime {
   cublasLtHandle_t cublas() const { return cublas_; }
   const std::shared_ptr<TuningStore>& tuning_store() const { return options_.tuning_store; }
   std::string name() const { return properties_.name; }
-  int multiprocessors() const { return properties_.multiProcessorCount; }
+  int multiprocessors() const {
+    const int all = properties_.multiProcessorCount, most = options_.max_multiprocessors;
+    return most > 0 ? std::min(all, most) : all;
+  }
+  bool is_deterministic() const { return options_.deterministic; }
   int compute_capability() const { return properties_.major * 10 + properties_.minor; }
   std::size_t l2_bytes() const { return static_cast<std::size_t>(properties_.l2CacheSize); }
   // Whether the kernels written for compute capability 9.0a are to be used.

@@ -3,12 +3,14 @@
 
     python3 scripts/make_random_checkpoint.py wan2.1-1.3b --hollow
     python3 scripts/make_random_checkpoint.py wan2.1-14b --14b --hollow
-    scripts/benchmarks/gpu_runs.py --program PSA-GEN --out FILE [--parts runs,idle,cold,limit]
+    scripts/benchmarks/gpu_runs.py --program PSA-GEN --out FILE [--parts runs,idle,loop,cold,limit]
                                    [--small wan2.1-1.3b] [--large wan2.1-14b] [--trace libpsagen_kernel_trace.so]
 
     runs    50 steps from prompt to MP4 with the model resident, dense and with psa:fast after a dense quarter
     idle    what the GPU does in a run of 10 steps, by timeline.py; wants --trace, and CUPTI where the loader finds it
-    cold    load and text encoding of --small from the page cache, beside a plain parallel read of its files
+    loop    the same of a clip made of --small as users make theirs, with checks, progress and report
+    cold    a clip of one step of --small from the page cache, all but its step, decode and writing: the start of the
+            program, its plan, load and text encoding; beside a plain parallel read of the files
     limit   the last of two steps of --large under --vram-limit 24 over the same without a limit
 
 Each command has a time limit of its own; the file is written anew after each part and holds what they
@@ -38,6 +40,8 @@ LINES = (
     Line("idle", "GPU idle while denoising, %", ("trace",), lambda trace: 100 * trace["idle_share"], 2, ".2f"),
     Line("idle", "encoder's work done before the last kernel, %", ("trace",),
          lambda trace: 100 * trace["share_before"], 5, ".1f", at_least=True),
+    Line("loop", "GPU idle while denoising, psa-gen itself, %", ("trace-clip",),
+         lambda trace: 100 * trace["idle_share"], 2, ".2f"),
     Line("cold", "cold start / (8 s, or a plain read / 0.7 if longer)", ("cold",),
          lambda cold: cold["start_s"] / max(8.0, cold["read_s"] / 0.7), 1),
     Line("limit", "14B under 24 GB / resident, a step", ("limit-24", "limit-none"),
@@ -81,8 +85,21 @@ def psa_run(args, folder):
 
 def trace(args, folder):
     events, table = folder / "run.tsv", folder / "timeline.json"
-    bench_run(args, folder, "--steps", "10", limit=120, environment={
-        "CUDA_INJECTION64_PATH": args.trace, "PSAGEN_TRACE": str(events), "PSAGEN_TRACE_CPU": "1"})
+    bench_run(args, folder, "--steps", "10", limit=120, environment=traced(args, events))
+    return read_timeline(folder, events, table)
+
+
+def trace_clip(args, folder):
+    events, table = folder / "clip.tsv", folder / "clip-timeline.json"
+    generate(args, folder, args.small, "--steps", "10", environment=traced(args, events))
+    return read_timeline(folder, events, table)
+
+
+def traced(args, events):
+    return {"CUDA_INJECTION64_PATH": args.trace, "PSAGEN_TRACE": str(events), "PSAGEN_TRACE_CPU": "1"}
+
+
+def read_timeline(folder, events, table):
     call([sys.executable, timeline.__file__, str(events), "--json", str(table)], 120, folder)
     result = json.loads(table.read_text())
     return known(idle_share=result["denoising"]["idle_share"],
@@ -102,11 +119,11 @@ def read_plainly(files):
     return time.monotonic() - begin, total
 
 
-def generate(args, folder, model, *flags, limit=180):
+def generate(args, folder, model, *flags, limit=180, environment=None):
     report = folder / "report.json"
     call([args.program, "--device", "cuda", "--model", str(model), "--prompt", "a cat", "--size", "832x480", "--frames", "81",
           "--attention", "dense", "--no-prompt-cache", "--progress", "none", "--overwrite", "--output", "clip.mp4",
-          "--report", str(report), *flags], limit, folder)
+          "--report", str(report), *flags], limit, folder, environment)
     return json.loads(report.read_text())
 
 
@@ -114,9 +131,13 @@ def cold(args, folder):
     files = sorted(args.small.rglob("*.safetensors"))
     read_plainly(files)  # into the page cache
     read_s, total = read_plainly(files)
+    begin = time.monotonic()
     result = generate(args, folder, args.small, "--steps", "1")
+    total_s = time.monotonic() - begin
     stages = {stage["stage"]: stage["seconds"] for stage in result["stages"]}
-    return {"start_s": stages["load"] + stages["encode text"], "read_s": read_s, "read_bytes": total}, result
+    return {"start_s": total_s - stages["denoise"] - stages["decode"] - stages["write"],
+            "load_and_encode_s": stages["load"] + stages["encode text"],
+            "read_s": read_s, "read_bytes": total}, result
 
 
 def last_step(args, folder, *flags):
@@ -125,7 +146,7 @@ def last_step(args, folder, *flags):
 
 
 MEASURES = {
-    "run": run, "psa-run": psa_run, "trace": trace, "cold": cold,
+    "run": run, "psa-run": psa_run, "trace": trace, "trace-clip": trace_clip, "cold": cold,
     "limit-24": lambda args, folder: last_step(args, folder, "--vram-limit", "24"), "limit-none": last_step,
 }
 
@@ -135,11 +156,11 @@ def main():
     parser.add_argument("--program", required=True, help="psa-gen")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--parts", help="of " + ", ".join(PARTS) + "; all that the other flags allow")
-    parser.add_argument("--small", type=lambda path: Path(path).absolute(), help="a checkpoint of 1.3B, for cold")
+    parser.add_argument("--small", type=lambda path: Path(path).absolute(), help="a checkpoint of 1.3B, for cold and loop")
     parser.add_argument("--large", type=lambda path: Path(path).absolute(), help="one of 14B, for limit")
-    parser.add_argument("--trace", type=lambda path: str(Path(path).absolute()), help="the library, for idle")
+    parser.add_argument("--trace", type=lambda path: str(Path(path).absolute()), help="the library, for idle and loop")
     args = parser.parse_args()
-    given = {"runs": True, "idle": args.trace, "cold": args.small, "limit": args.large}
+    given = {"runs": True, "idle": args.trace, "loop": args.trace and args.small, "cold": args.small, "limit": args.large}
     parts = args.parts.split(",") if args.parts else [part for part in PARTS if given[part]]
     for part in parts:
         if part not in PARTS:

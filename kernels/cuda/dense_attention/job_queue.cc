@@ -7,7 +7,7 @@ namespace psagen::kernels::cuda {
 
 JobQueue make_job_queue(CudaRuntime& runtime, Workspace::Scope& scope, int jobs, int tiles,
                         int head_dim, int besides) {
-  JobQueue queue = plan_jobs(jobs, runtime.multiprocessors(), tiles);
+  JobQueue queue = plan_jobs(jobs, runtime.multiprocessors(), tiles, runtime.is_deterministic());
   const auto others = static_cast<std::size_t>(queue.others());
   const std::size_t own = 1 + kFusedWarpgroups * others;
   const std::size_t counters = own + static_cast<std::size_t>(besides);

@@ -3,7 +3,8 @@
 // multiprocessors, the last ones are taken in parts, each some of a job's tiles: 3,072 jobs on 132
 // multiprocessors are 23 rounds and a third of one, not 24. Whoever is done last with a job adds
 // its parts up, always in the same order (job_parts.cuh), so results are the same bits on every
-// run. Plain numbers, the same on host and device.
+// run, and with ContextOptions::deterministic on every number of multiprocessors. Plain numbers,
+// the same on host and device.
 #pragma once
 
 #include <algorithm>
@@ -41,11 +42,12 @@ struct JobQueue {
 };
 
 // How `jobs` jobs of about `tiles` tiles are taken. In parts only where they are long: a part costs
-// about two tiles more than its share.
-constexpr JobQueue plan_jobs(int jobs, int multiprocessors, int tiles) {
+// about two tiles more than its share. Never with `keep_whole`: which jobs are in parts is what
+// depends on the number of multiprocessors.
+constexpr JobQueue plan_jobs(int jobs, int multiprocessors, int tiles, bool keep_whole = false) {
   constexpr int kMostParts = 4, kLeastTilesOfPart = 6;
   JobQueue queue;
-  int others = jobs % multiprocessors;
+  int others = keep_whole ? 0 : jobs % multiprocessors;
   if (others > 0 && tiles >= kMostParts * kLeastTilesOfPart)
     queue.parts = std::clamp(multiprocessors / others, 1, kMostParts);
   if (queue.parts == 1) others = 0;

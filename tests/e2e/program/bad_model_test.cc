@@ -24,6 +24,8 @@ using testing::tiny_run;
 
 constexpr const char* kText = "text_encoder/model.safetensors";
 constexpr const char* kVae = "vae/diffusion_pytorch_model.safetensors";
+constexpr const char* kFirstShard =
+    "transformer/diffusion_pytorch_model-00001-of-00002.safetensors";
 constexpr const char* kShard = "transformer/diffusion_pytorch_model-00002-of-00002.safetensors";
 constexpr const char* kIndex = "transformer/diffusion_pytorch_model.safetensors.index.json";
 constexpr const char* kQuery = "encoder.block.0.layer.0.SelfAttention.q.weight";
@@ -169,6 +171,28 @@ INSTANTIATE_TEST_SUITE_P(
              },
              3,
              {"absent"}}),
+    case_name);
+
+// NaN in queries or keys goes through attention's exponentials before anything can be seen of it.
+INSTANTIATE_TEST_SUITE_P(
+    NotFinite, BadModel,
+    ::testing::Values(
+        Case{"OfTheTextEncoder",
+             [](const DamagedModel& m) { m.spoil(kText, kQuery); },
+             8,
+             {"layer 1 of ", "of the text encoder", "NaN or infinite"}},
+        Case{"OfQueries",
+             [](const DamagedModel& m) { m.spoil(kFirstShard, "blocks.1.attn1.to_q.weight"); },
+             8,
+             {"step 1 of ", "layer 2 of 2", "NaN or infinite"}},
+        Case{"OfQueriesOfTheText",
+             [](const DamagedModel& m) { m.spoil(kShard, "blocks.1.attn2.to_q.weight"); },
+             8,
+             {"step 1 of ", "layer 2 of 2"}},
+        Case{"OfTheDecoder",
+             [](const DamagedModel& m) { m.spoil(kVae, "decoder.conv_out.bias"); },
+             8,
+             {"the decoder gave ", "first up to latent frame 1 of "}}),
     case_name);
 
 INSTANTIATE_TEST_SUITE_P(

@@ -52,7 +52,7 @@ TEST(Bench, KeepsThePartsThatAreDoneWhenItIsInterrupted) {
     if (line.starts_with("product")) ::kill(process, SIGINT);
   };
   const ProgramResult result = run_program({"bench", "forward", "--like", "default", "--rounds",
-                                            "100", "--device", "cpu", "-o", "bench.json"},
+                                            "20", "--device", "cpu", "-o", "bench.json"},
                                            options);
   EXPECT_EQ(result.exit_code, 130) << result.err;
   EXPECT_THAT(result.err, HasSubstr("interrupted"));

@@ -1,6 +1,7 @@
 #include "tests/e2e/program/damaged_model.h"
 
 #include <cstring>
+#include <nlohmann/json.hpp>
 #include <stdexcept>
 
 #include "tests/e2e/program/program.h"
@@ -47,6 +48,16 @@ void DamagedModel::replace_in_header(const std::string& name, const std::string&
   std::memcpy(&length, bytes.data(), 8);
   const std::string header = replaced(bytes.substr(8, length), from, to);
   write_text(file(name), length_bytes(header.size()) + header + bytes.substr(8 + length));
+}
+
+void DamagedModel::spoil(const std::string& name, const std::string& tensor) const {
+  std::string bytes = read_text(file(name));
+  std::uint64_t length = 0;
+  std::memcpy(&length, bytes.data(), 8);
+  const nlohmann::json header = nlohmann::json::parse(bytes.substr(8, length));
+  const std::uint64_t begin = header.at(tensor).at("data_offsets").at(0);
+  bytes.replace(8 + length + begin, 4, 4, '\xff');  // in every type a value of ones is NaN
+  write_text(file(name), bytes);
 }
 
 void DamagedModel::set_header_length(const std::string& name, std::uint64_t length) const {

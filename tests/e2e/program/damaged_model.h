@@ -22,6 +22,8 @@ class DamagedModel {
   // The same inside the JSON header of a safetensors file, whose stated length follows.
   void replace_in_header(const std::string& name, const std::string& from,
                          const std::string& to) const;
+  // Makes NaN of the first value or two of a tensor.
+  void spoil(const std::string& name, const std::string& tensor) const;
   // The eight bytes in front of the header.
   void set_header_length(const std::string& name, std::uint64_t length) const;
 

@@ -22,7 +22,8 @@ TEST(Plan, TellsEveryStageAndWritesNothing) {
   options.folder = folder.path();
   const ProgramResult result = run_program(tiny_run({"--plan", "--device", "cuda:3"}), options);
   EXPECT_EQ(result.exit_code, 0) << result.err;
-  for (const char* part : {"BF16", "encode text", "denoise", "decode", "in all", " GB"})
+  for (const char* part : {"BF16", "encode text", "text encoder, let go afterwards", "denoise",
+                           "transformer", "decode", "VAE decoder", "in all", " GB"})
     EXPECT_THAT(result.out, HasSubstr(part));
   EXPECT_THAT(folder.names(), IsEmpty());
 }

@@ -117,7 +117,8 @@ TEST_P(AttentionParity, NanAndInfinityAreNotLost) {
       std::int64_t rows = 0, logs = 0;
       for (std::int64_t row = 0; row < queries; ++row) {
         const float* const values = out.view().data<float>() + row * depth;
-        rows += std::all_of(values, values + depth, [](float x) { return std::isfinite(x); }) ? 0 : 1;
+        rows +=
+            std::all_of(values, values + depth, [](float x) { return std::isfinite(x); }) ? 0 : 1;
         logs += std::isfinite(lse.view().data<float>()[row]) ? 0 : 1;
       }
       const std::string what = concat("part ", part, ", ", bad);

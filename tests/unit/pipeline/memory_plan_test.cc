@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -133,6 +134,23 @@ TEST(MemoryPlan, StreamsTheFewestBlocksThatMakeItFit) {
   EXPECT_EQ(planner.fit(five.peak()).streamed_blocks, 5);
   EXPECT_EQ(planner.fit(five.peak() - 1).streamed_blocks, 6);
   EXPECT_EQ(planner.fit(all.peak()).streamed_blocks, 8);
+}
+
+TEST(MemoryPlan, RefusesBlocksThatTheHostDoesNotHold) {
+  const fs::path model = fs::path(PSAGEN_SOURCE_DIR) / "models/default";
+  VideoRequest request = tiny_request(1);
+  request.width = request.height = 32;
+  const MemoryPlanner planner(model, request, gpu(DType::kBF16));
+  const MemoryPlan five = planner.plan(5), four = planner.plan(4), whole = planner.plan();
+  planner.check_host(five, five.host_bytes);
+  planner.check_host(whole, 0);  // none of them is there
+  const std::string gpu_bytes = concat(std::ceil(static_cast<double>(four.peak()) / 1e7) / 100.0);
+  testing::expect_error(
+      ErrorCode::kOutOfMemory,
+      {"page-locked host memory", concat("with ", gpu_bytes, " GB of GPU memory")},
+      [&] { planner.check_host(five, five.host_bytes - 1); });
+  testing::expect_error(ErrorCode::kOutOfMemory, {"there are 0 GB"},
+                        [&] { planner.check_host(five, 0); });
 }
 
 // The default model with twenty layers of text encoder, which then takes more than its denoiser;

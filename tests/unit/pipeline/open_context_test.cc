@@ -46,7 +46,14 @@ TEST(OpenContext, AGpuThatIsNotThereIsAnErrorAndNothingElse) {
 }
 
 TEST(OpenContext, AutoAlwaysFindsADevice) {
-  EXPECT_NE(open_context(parse_device("auto"), std::nullopt, 1), nullptr);
+  std::string why_no_gpu;
+  const auto context = open_context(parse_device("auto"), std::nullopt, 1, nullptr, &why_no_gpu);
+  ASSERT_NE(context, nullptr);
+  EXPECT_EQ(why_no_gpu.empty(), context->device().kind == DeviceKind::kCuda) << why_no_gpu;
+}
+
+TEST(FindGpu, IsNullForOneThatIsNotThere) {
+  EXPECT_EQ(find_gpu({.device = {DeviceKind::kCuda, 99}}), nullptr);
 }
 
 }  // namespace

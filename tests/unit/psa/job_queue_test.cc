@@ -52,6 +52,7 @@ TEST(JobQueue, PartsFillTheLastRound) {
   EXPECT_EQ(plan_jobs(3072, 132, 23).parts, 1) << "parts of a few tiles are not worth it";
   EXPECT_EQ(plan_jobs(132 * 7, 132, 256).parts, 1) << "whole rounds";
   EXPECT_EQ(plan_jobs(100, 132, 256).parts, 1) << "two parts each would be two rounds";
+  EXPECT_EQ(plan_jobs(3072, 132, 256, true).whole, 3072) << "deterministic";
 }
 
 }  // namespace

@@ -94,7 +94,7 @@ TEST_F(DecoderTest, ValuesThatAreNoNumbersAreAnError) {
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ErrorCode::kNumeric);
     EXPECT_THAT(error.message(), ::testing::HasSubstr("the decoder gave "));
-    EXPECT_THAT(error.message(), ::testing::HasSubstr("first with latent frame 2 of 4"));
+    EXPECT_THAT(error.message(), ::testing::HasSubstr("first up to latent frame 2 of 4"));
   }
 }
 
