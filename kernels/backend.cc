@@ -2,6 +2,7 @@
 
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cuda/module.h"
+#include "kernels/plan/plan_ops.h"
 #include "kernels/plan/plan_runtime.h"
 
 namespace psagen::kernels {
@@ -16,6 +17,11 @@ std::unique_ptr<Context> make_plan_context(const ContextOptions& options) {
 }
 
 std::size_t ops_reserve_bytes() { return kOpsReserve; }
+
+double planned_flops(const Ops& ops) {
+  const auto* const plan = dynamic_cast<const PlanOps*>(&ops);
+  return plan != nullptr ? plan->flops() : 0.0;
+}
 
 std::unique_ptr<Ops> make_ops(Context& context) {
   if (context.runtime() != nullptr) return context.runtime()->make_ops(context);

@@ -16,6 +16,9 @@ std::unique_ptr<Context> make_context(const ContextOptions& options);
 // themselves). Needs no GPU.
 std::unique_ptr<Context> make_plan_context(const ContextOptions& options);
 std::size_t ops_reserve_bytes();
+// What the calls on ops of such a context would have computed so far, 2 for each multiply-add of
+// products, convolutions and dense attention; 0 for other ops.
+double planned_flops(const Ops& ops);
 
 // The ops of the context's device. Throws Error(kDevice) where that device has no back end in this
 // installation; there is no silent fall-back.

@@ -27,6 +27,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr std::int64_t kNegativeTokens = 16;  // of a whole run's negative prompt
+
 Measurement named(std::string part, std::string shape) {
   Measurement measurement;
   measurement.part = std::move(part);
@@ -119,6 +121,15 @@ double forward_flops(const TransformerConfig& config, double tokens, double text
                        + 4 * tokens * text_tokens * dim  // its scores and values
                        + 4 * tokens * dim * static_cast<double>(config.ffn_dim);
   return static_cast<double>(config.num_layers) * layer;
+}
+
+// Of a prompt of so many tokens.
+double text_flops(const TextEncoderConfig& config, double tokens) {
+  const double d = static_cast<double>(config.d_model);
+  const double inner = static_cast<double>(config.num_heads * config.d_kv);
+  return static_cast<double>(config.num_layers) *
+         (8 * tokens * d * inner + 6 * tokens * d * static_cast<double>(config.d_ff) +
+          4 * tokens * tokens * inner);
 }
 
 std::string tokens_text(double tokens, const TransformerConfig& config) {
@@ -299,15 +310,22 @@ Measurement measure_text(Context& context, const BenchmarkRequest& request) {
   const std::vector<std::vector<std::int32_t>> prompts = {
       token_ids(request.num_text_tokens, config)};
   Measurement measurement = named("text", concat(request.num_text_tokens, " tokens"));
-  const double rows = static_cast<double>(request.num_text_tokens);
-  const double d = static_cast<double>(config.d_model);
-  const double inner = static_cast<double>(config.num_heads * config.d_kv);
-  measurement.flops = static_cast<double>(config.num_layers) *
-                      (8 * rows * d * inner + 6 * rows * d * static_cast<double>(config.d_ff) +
-                       4 * rows * rows * inner);
+  measurement.flops = text_flops(config, static_cast<double>(request.num_text_tokens));
   measure(
       context, request, [&] { encoder.encode(*ops, prompts); }, measurement);
   return measurement;
+}
+
+double decode_flops(const BenchmarkRequest& request) {
+  const auto context =
+      kernels::make_plan_context({.device = {DeviceKind::kCuda, 0}, .compute_dtype = DType::kBF16});
+  const std::unique_ptr<kernels::Ops> ops = kernels::make_ops(*context);
+  const VaeDecoder decoder(request.model.vae, Weights(std::make_shared<RandomWeights>(), *context),
+                           *ops);
+  const Tensor latent(context->allocator(), DType::kF32, latent_shape(request));
+  const double before = kernels::planned_flops(*ops);
+  decoder.decode(*ops, latent, [](ConstTensorView) {}, {});
+  return kernels::planned_flops(*ops) - before;
 }
 
 Measurement measure_decode(Context& context, const BenchmarkRequest& request) {
@@ -317,6 +335,7 @@ Measurement measure_decode(Context& context, const BenchmarkRequest& request) {
   const Tensor latent = random_tensor(*ops, DType::kF32, latent_shape(request), 1);
   Measurement measurement =
       named("decode", concat(request.width, "x", request.height, "x", request.num_frames));
+  measurement.flops = decode_flops(request);
   std::int64_t frames = 0;
   measure(
       context, request,
@@ -336,14 +355,14 @@ Measurement measure_run(Context& context, const BenchmarkRequest& request) {
   const Dit dit(transformer_of(request), Weights(random, context), *ops);
   const VaeDecoder decoder(request.model.vae, Weights(random, context), *ops);
   const std::vector<std::vector<std::int32_t>> prompts = {
-      token_ids(request.num_text_tokens, text_config), token_ids(16, text_config)};
+      token_ids(request.num_text_tokens, text_config), token_ids(kNegativeTokens, text_config)};
   const Shape shape = latent_shape(request);
 
   const auto make_video = [&](std::int64_t num_steps) {
     const std::vector<scheduler::StepPlan> plans =
         scheduler::plan_steps(scheduler::SolverKind::kUniPC, num_steps, 3.0);
     const std::vector<Tensor> encoded = encoder.encode(*ops, prompts);
-    const std::int64_t padded = std::max<std::int64_t>(request.num_text_tokens, 16);
+    const std::int64_t padded = std::max(request.num_text_tokens, kNegativeTokens);
     const TextContext positive = dit.encode_text(*ops, encoded[0], padded);
     const TextContext negative = dit.encode_text(*ops, encoded[1], padded);
     Tensor latent = random_tensor(*ops, DType::kF32, shape, 1);
@@ -375,6 +394,12 @@ Measurement measure_run(Context& context, const BenchmarkRequest& request) {
   Measurement measurement =
       named("run", concat(request.width, "x", request.height, "x", request.num_frames, ", ",
                           request.num_steps, " steps with guidance"));
+  const double text_tokens = static_cast<double>(request.num_text_tokens);
+  measurement.flops = text_flops(text_config, text_tokens) +
+                      text_flops(text_config, static_cast<double>(kNegativeTokens)) +
+                      2.0 * static_cast<double>(request.num_steps) *
+                          forward_flops(transformer_of(request), num_tokens(request), text_tokens) +
+                      decode_flops(request);
   make_video(1);
   for (int i = 0; i < request.rounds; ++i)
     measurement.seconds.push_back(seconds_of(context, [&] { make_video(request.num_steps); }));

@@ -25,6 +25,7 @@ struct DeviceInfo {
   int multiprocessors = 0;
   std::size_t total_bytes = 0;
   std::size_t free_bytes = 0;  // now, memory the allocator keeps for reuse counted as free
+  std::string versions = {};   // of driver and libraries, for people
   std::string missing = {};    // a library that is not there and makes ops slower; for people
 };
 

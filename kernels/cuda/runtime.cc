@@ -157,7 +157,14 @@ DeviceInfo CudaRuntime::info() const {
   PSAGEN_CUDA(cudaMemPoolGetAttribute(pool, cudaMemPoolAttrReservedMemCurrent, &reserved));
   PSAGEN_CUDA(cudaMemPoolGetAttribute(pool, cudaMemPoolAttrUsedMemCurrent, &used));
   info.free_bytes += reserved - used;
-  if (CudnnLibrary::open() == nullptr)
+  int driver = 0;
+  PSAGEN_CUDA(cudaDriverGetVersion(&driver));
+  const std::unique_ptr<const CudnnLibrary> cudnn = CudnnLibrary::open();
+  info.versions = concat("driver for CUDA ", driver / 1000, ".", driver % 1000 / 10, ", cuBLASLt ",
+                         cublasLtGetVersion());
+  if (cudnn != nullptr)
+    info.versions += concat(", cuDNN ", cudnn->version);
+  else
     info.missing = concat("there is no cuDNN ", CUDNN_GRAPH_MAJOR,
                           " (PSAGEN_CUDNN_DIR may name its folder): convolutions take kernels of "
                           "our own, some of them up to three times as long");

@@ -29,6 +29,20 @@ std::unique_ptr<PackedConv3d> PlanOps::do_pack_conv3d(const PackConv3dArgs& args
   return packed;
 }
 
+void PlanOps::do_linear(const LinearArgs& args) {
+  flops_ += 2.0 * static_cast<double>(args.y.num_elements() * args.weight.dim(1));
+}
+
+void PlanOps::do_attention(const AttentionArgs& args) {
+  flops_ += 4.0 * static_cast<double>(args.out.num_elements() * args.k.dim(1));
+}
+
+void PlanOps::do_conv3d(const Conv3dArgs& args) {
+  const PackedConv3d& w = *args.weights;
+  flops_ += 2.0 * static_cast<double>(args.y.num_elements() * w.in_channels * w.kernel_t *
+                                      w.kernel_h * w.kernel_w);
+}
+
 // What the program reads of a copy to the host is zero.
 void PlanOps::do_copy(ConstTensorView, TensorView y) {
   if (y.device().kind == DeviceKind::kCpu) std::memset(y.bytes(), 0, y.num_bytes());
