@@ -215,16 +215,32 @@ std::vector<Part> chosen_parts(const std::string& word) {
   return parts;
 }
 
+Json hardware_of(Context& context) {
+  if (context.runtime() == nullptr) return {{"threads", context.num_threads()}};
+  const DeviceInfo info = context.runtime()->info();
+  return {{"name", info.name},
+          {"compute_capability", info.compute_capability},
+          {"multiprocessors", info.multiprocessors},
+          {"memory_bytes", info.total_bytes},
+          {"versions", info.versions}};
+}
+
 // `is_complete`: all parts that were asked for are in it.
 void write_json(const std::filesystem::path& path, bool overwrite,
                 const engine::BenchmarkRequest& request, const std::string& device,
-                const Json& results, bool is_complete) {
-  const Json object = {
-      {"program", "psa-gen bench"},   {"version", program_version()},
-      {"commit", program_commit()},   {"device", device},
-      {"like", request.model.name},   {"size", concat(request.width, "x", request.height)},
-      {"frames", request.num_frames}, {"attention", request.attention.spec},
-      {"complete", is_complete},      {"results", results}};
+                const Json& hardware, const Json& results, bool is_complete) {
+  Json object;
+  object["program"] = "psa-gen bench";
+  object["version"] = program_version();
+  object["commit"] = program_commit();
+  object["device"] = device;
+  object["hardware"] = hardware;
+  object["like"] = request.model.name;
+  object["size"] = concat(request.width, "x", request.height);
+  object["frames"] = request.num_frames;
+  object["attention"] = request.attention.spec;
+  object["complete"] = is_complete;
+  object["results"] = results;
   engine::PartialFile file(path);
   file.append(object.dump(2));
   file.append("\n");
@@ -259,6 +275,7 @@ void run_bench(std::span<const std::string> arguments, Invocation& invocation) {
   // Parts that are done are told, and written whatever becomes of those behind them.
   std::exception_ptr failure;
   Json results = Json::array();
+  Json hardware;
   std::string device_text;
   double best = 0.0;  // of the first part
   for (const Part& part : parts) {
@@ -268,6 +285,7 @@ void run_bench(std::span<const std::string> arguments, Invocation& invocation) {
           engine::open_context(device, dtype, static_cast<int>(options.threads.value_or(0)));
       device_text =
           concat(engine::device_description(*context), ", ", dtype_name(context->compute_dtype()));
+      hardware = hardware_of(*context);
       const engine::Measurement measurement = part.measure(*context, request);
       if (results.empty()) {
         best = tflops(measurement);
@@ -282,8 +300,8 @@ void run_bench(std::span<const std::string> arguments, Invocation& invocation) {
     }
   }
   if (options.output)
-    write_json(*options.output, options.overwrite.value_or(false), request, device_text, results,
-               !failure);
+    write_json(*options.output, options.overwrite.value_or(false), request, device_text, hardware,
+               results, !failure);
   if (failure) std::rethrow_exception(failure);
 }
 

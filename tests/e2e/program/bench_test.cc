@@ -29,6 +29,7 @@ TEST(Bench, TimesEveryPartAndWritesJson) {
   const nlohmann::json report = nlohmann::json::parse(testing::read_text(folder / "bench.json"));
   EXPECT_EQ(report.at("like"), "default");
   EXPECT_EQ(report.at("complete"), true);
+  EXPECT_GE(report.at("hardware").at("threads"), 1);
   ASSERT_EQ(report.at("results").size(), 5u);
   for (const char* part : {"product", "attention", "forward", "text", "decode"})
     EXPECT_THAT(result.out, HasSubstr(part));
