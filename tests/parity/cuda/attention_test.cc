@@ -129,7 +129,6 @@ class AttentionCuda : public CudaParity {
     }
   }
 
- private:
   struct Result {
     std::vector<double> out, lse;
     bool margins_untouched = true;
@@ -152,6 +151,35 @@ class AttentionCuda : public CudaParity {
     return result;
   }
 
+  // What a call of two heads gives if in the second one channel 3 of token `token` of part 0, 1 or
+  // 2 (q, k, v) is `bad`.
+  static void expect_seen(const Result& result, std::int64_t depth, int part, std::int64_t token,
+                          float bad, const std::string& what) {
+    const auto queries = static_cast<std::int64_t>(result.lse.size() / 2);
+    std::int64_t lost = 0;
+    for (std::int64_t head = 0; head < 2; ++head)
+      for (std::int64_t query = 0; query < queries; ++query) {
+        const std::string where = concat(what, ", head ", head, ", query ", query);
+        const bool reads = head == 1 && (part != 0 || query == token);
+        const bool has_lse =
+            std::isfinite(result.lse[static_cast<std::size_t>(head * queries + query)]);
+        // Where its score is -infinity an infinite key is left out.
+        if (reads && part == 1 && !std::isnan(bad))
+          lost += has_lse ? 0 : 1;
+        else
+          ASSERT_EQ(has_lse, !reads || part == 2) << where;
+        for (std::int64_t d = 0; d < depth; ++d) {
+          const double value = result.out[static_cast<std::size_t>((query * 2 + head) * depth + d)];
+          ASSERT_EQ(std::isfinite(value), part == 2 ? !reads || d != 3 : has_lse)
+              << where << ", channel " << d;
+        }
+      }
+    if (part == 1 && !std::isnan(bad)) {
+      EXPECT_GT(lost, 0) << what;
+    }
+  }
+
+ private:
   // Splits rows of `width` values into what lies within their margins and whether those are NaN
   // yet.
   static void inside(const std::vector<double>& wide, std::int64_t width, std::int64_t margin,
@@ -335,6 +363,35 @@ TEST_P(AttentionCuda, HalfQueriesAndKeys) {
     give_weights(call, random_floats({2, 270}, 1.0));
     check(call, concat("the same with weights, depth ", depth), 8, true, DType::kBF16);
   }
+}
+
+// What went wrong before is seen behind: nothing takes NaN for a key that is left out. Also by jobs
+// in parts, for which the second length is enough.
+TEST_P(AttentionCuda, NanAndInfinityAreNotLost) {
+  constexpr std::int64_t kQueries = 150, kHeads = 2;
+  for (const std::int64_t depth : {64, 128, 96})
+    for (const std::int64_t keys : {300, 3200}) {
+      Mirrored inputs[] = {random({1, kQueries, kHeads, depth}, 1, dtype()),
+                           random({1, keys, kHeads, depth}, 2, dtype()),
+                           random({1, keys, kHeads, depth}, 3, dtype())};
+      const Call call = call_of(inputs[0], inputs[1], inputs[2], scale_of(depth));
+      for (const int part : {0, 1, 2}) {
+        const auto put = [&](std::int64_t token, float value) {
+          store(inputs[part].host.view(), (token * kHeads + 1) * depth + 3, value);
+          ops().copy(inputs[part].host, inputs[part].device);
+        };
+        const std::int64_t last = (part == 0 ? kQueries : keys) - 1;
+        for (const std::int64_t token : {std::int64_t{7}, last})
+          for (const float bad : {std::numeric_limits<float>::quiet_NaN(), kInfinity}) {
+            put(token, bad);
+            for (const bool portable : {false, true})
+              expect_seen(run(call, portable, 8, true, dtype()), depth, part, token, bad,
+                          concat("depth ", depth, " keys ", keys, " part ", part, " token ", token,
+                                 " is ", bad, portable ? ", portable" : ""));
+            put(token, 0.5f);
+          }
+      }
+    }
 }
 
 PSAGEN_CUDA_PARITY(AttentionCuda);

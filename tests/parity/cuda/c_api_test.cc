@@ -12,8 +12,15 @@ namespace {
 
 class CApiCuda : public CudaParity {
  protected:
-  static constexpr std::int64_t kTokens = 900, kHeads = 3, kDim = 128;
   static constexpr std::size_t kMargin = 512;
+
+  struct Size {
+    std::int64_t tokens, heads, dim;
+    int key_block;
+  };
+  // The last one has more key blocks than the bitonic sort takes, and rows in parts.
+  static constexpr Size kSizes[] = {
+      {900, 3, 128, 128}, {900, 3, 64, 64}, {900, 3, 128, 32}, {36000, 1, 64, 32}};
 
   void SetUp() override {
     CudaParity::SetUp();
@@ -21,18 +28,23 @@ class CApiCuda : public CudaParity {
     char message[256];
     ASSERT_EQ(psagen_create("cuda", 0, &handle_, message, sizeof(message)), PSAGEN_OK) << message;
     ASSERT_EQ(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), cudaSuccess);
+  }
+
+  void prepare(const Size& size) {
+    heads_ = {1, size.tokens, size.heads, size.dim};
     ASSERT_EQ(psagen_desc_init(&desc_, sizeof(desc_)), PSAGEN_OK);
-    desc_.tokens = kTokens;
-    desc_.heads = kHeads;
-    desc_.head_dim = kDim;
+    desc_.tokens = size.tokens;
+    desc_.heads = size.heads;
+    desc_.head_dim = size.dim;
+    desc_.key_block = size.key_block;
     desc_.qk_dtype = desc_.v_dtype = dtype() == DType::kF32   ? PSAGEN_F32
                                      : dtype() == DType::kF16 ? PSAGEN_F16
                                                               : PSAGEN_BF16;
     for (std::uint64_t i = 0; i < 3; ++i) qkv_[i] = random(heads_, i + 1, dtype(), 2.0);
     out_ = poisoned(heads_, dtype());
-    lse_ = poisoned({1, kHeads, kTokens}, DType::kF32);
+    lse_ = poisoned({1, size.heads, size.tokens}, DType::kF32);
     wanted_out_ = poisoned(heads_, dtype());
-    wanted_lse_ = poisoned({1, kHeads, kTokens}, DType::kF32);
+    wanted_lse_ = poisoned({1, size.heads, size.tokens}, DType::kF32);
   }
 
   void TearDown() override {
@@ -92,9 +104,9 @@ class CApiCuda : public CudaParity {
   const void* part(std::size_t i) { return qkv_[i].device.view().bytes(); }
   void* out() { return out_.device.view().bytes(); }
   float* lse() { return lse_.device.view().data<float>(); }
-  double scale() const { return 1.0 / std::sqrt(static_cast<double>(kDim)); }
+  double scale() const { return 1.0 / std::sqrt(static_cast<double>(heads_[3])); }
 
-  const Shape heads_{1, kTokens, kHeads, kDim};
+  Shape heads_;
   psagen_handle* handle_ = nullptr;
   cudaStream_t stream_ = nullptr;
   psagen_desc desc_{};
@@ -104,44 +116,54 @@ class CApiCuda : public CudaParity {
 PSAGEN_CUDA_PARITY(CApiCuda);
 
 TEST_P(CApiCuda, Psa) {
-  const PsaParams params;
-  PyramidSparseAttention psa(ops(), heads_, dtype(), dtype(), params);
-  psa.forward(ops(), qkv_[0].device, qkv_[1].device, qkv_[2].device, scale(), {},
-              wanted_out_.device, wanted_lse_.device);
-  context_->runtime()->synchronize();
-  const ConstTensorView levels = psa.levels();
-  std::size_t bytes = 0;
-  ASSERT_EQ(psagen_psa_workspace(handle_, &desc_, &bytes), PSAGEN_OK);
-  expect_same_bits(bytes, [&](void* workspace, std::size_t size) {
-    return psagen_psa_forward(handle_, &desc_, part(0), part(1), part(2), out(), lse(), nullptr,
-                              workspace, size, stream_);
-  });
-  ASSERT_EQ(psagen_sparse_attention_workspace(handle_, &desc_, &bytes), PSAGEN_OK);
-  expect_same_bits(bytes, [&](void* workspace, std::size_t size) {
-    return psagen_sparse_attention_forward(handle_, &desc_, part(0), part(1), part(2),
-                                           levels.data<std::uint8_t>(), out(), lse(), nullptr,
-                                           workspace, size, stream_);
-  });
+  for (const Size& size : kSizes) {
+    SCOPED_TRACE(concat(size.tokens, " tokens, depth ", size.dim, ", key block ", size.key_block));
+    prepare(size);
+    PsaParams params;
+    params.key_block = size.key_block;
+    PyramidSparseAttention psa(ops(), heads_, dtype(), dtype(), params);
+    psa.forward(ops(), qkv_[0].device, qkv_[1].device, qkv_[2].device, scale(), {},
+                wanted_out_.device, wanted_lse_.device);
+    context_->runtime()->synchronize();
+    const ConstTensorView levels = psa.levels();
+    std::size_t bytes = 0;
+    ASSERT_EQ(psagen_psa_workspace(handle_, &desc_, &bytes), PSAGEN_OK);
+    expect_same_bits(bytes, [&](void* workspace, std::size_t given) {
+      return psagen_psa_forward(handle_, &desc_, part(0), part(1), part(2), out(), lse(), nullptr,
+                                workspace, given, stream_);
+    });
+    ASSERT_EQ(psagen_sparse_attention_workspace(handle_, &desc_, &bytes), PSAGEN_OK);
+    expect_same_bits(bytes, [&](void* workspace, std::size_t given) {
+      return psagen_sparse_attention_forward(handle_, &desc_, part(0), part(1), part(2),
+                                             levels.data<std::uint8_t>(), out(), lse(), nullptr,
+                                             workspace, given, stream_);
+    });
+  }
 }
 
 TEST_P(CApiCuda, Dense) {
-  std::size_t bytes = 0;
-  if (dtype() == DType::kF32) {
-    EXPECT_EQ(psagen_attention_workspace(handle_, &desc_, &bytes), PSAGEN_UNSUPPORTED);
-    return;
+  for (const Size& size : kSizes) {
+    if (size.tokens > 900 && dtype() == DType::kF32) continue;
+    SCOPED_TRACE(concat(size.tokens, " tokens, depth ", size.dim));
+    prepare(size);
+    std::size_t bytes = 0;
+    if (dtype() == DType::kF32) {
+      EXPECT_EQ(psagen_attention_workspace(handle_, &desc_, &bytes), PSAGEN_UNSUPPORTED);
+      continue;
+    }
+    ops().attention({.q = qkv_[0].device,
+                     .k = qkv_[1].device,
+                     .v = qkv_[2].device,
+                     .scale = scale(),
+                     .out = wanted_out_.device,
+                     .lse = wanted_lse_.device});
+    context_->runtime()->synchronize();
+    ASSERT_EQ(psagen_attention_workspace(handle_, &desc_, &bytes), PSAGEN_OK);
+    expect_same_bits(bytes, [&](void* workspace, std::size_t given) {
+      return psagen_attention_forward(handle_, &desc_, part(0), part(1), part(2), out(), lse(),
+                                      workspace, given, stream_);
+    });
   }
-  ops().attention({.q = qkv_[0].device,
-                   .k = qkv_[1].device,
-                   .v = qkv_[2].device,
-                   .scale = scale(),
-                   .out = wanted_out_.device,
-                   .lse = wanted_lse_.device});
-  context_->runtime()->synchronize();
-  ASSERT_EQ(psagen_attention_workspace(handle_, &desc_, &bytes), PSAGEN_OK);
-  expect_same_bits(bytes, [&](void* workspace, std::size_t size) {
-    return psagen_attention_forward(handle_, &desc_, part(0), part(1), part(2), out(), lse(),
-                                    workspace, size, stream_);
-  });
 }
 
 }  // namespace

@@ -309,6 +309,49 @@ TEST_P(CudaElementwiseParity, PatchesInRasterAndInGivenOrder) {
   }
 }
 
+TEST_P(CudaElementwiseParity, CountsWhatIsNotFinite) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  Tensor counted = on_host({1}, DType::kI32);
+  for (const DType type : types())
+    for (const std::int64_t width : {1, 7, 16, 33, 40000})
+      for (const std::int64_t offset : {1, 8}) {  // in a row of 16 more; the second one is aligned
+        const std::string what = concat("width ", width, " ", dtype_name(type), " offset ", offset);
+        const auto part = [&](const auto& view) {
+          return view.slice(1, 0, 3).slice(2, offset, offset + width);
+        };
+        const auto at = [&](std::int64_t batch, std::int64_t row, std::int64_t column) {
+          return (batch * 4 + row) * (width + 16) + offset + column;
+        };
+        // NaN all around the part.
+        Mirrored x = poisoned({2, 4, width + 16}, type);
+        const Mirrored sound =
+            random({6, width}, 21, DType::kF32, type == DType::kF16 ? 65504.0 : 3e38);
+        for (std::int64_t row = 0; row < 6; ++row)
+          for (std::int64_t i = 0; i < width; ++i)
+            store(x.host.view(), at(row / 3, row % 3, i),
+                  sound.host.view().data<float>()[row * width + i]);
+        Tensor counter(context_->allocator(), DType::kI32, {1});
+        counted.view().data<std::int32_t>()[0] = 5;
+        ops().copy(counted, counter);
+        const auto count = [&](const ConstTensorView& view) {
+          ops().count_nonfinite(view, counter);
+          ops().copy(counter, counted);
+          return counted.view().data<std::int32_t>()[0];
+        };
+        ops().copy(x.host, x.device);
+        EXPECT_EQ(count(part(x.device.view())), 5) << what;
+        store(x.host.view(), at(0, 0, 0), kInfinity);
+        store(x.host.view(), at(0, 2, 0), std::numeric_limits<float>::quiet_NaN());
+        store(x.host.view(), at(1, 2, width - 1), -kInfinity);
+        ops().copy(x.host, x.device);
+        EXPECT_EQ(count(part(x.device.view())), 8) << what;
+        Tensor packed(context_->allocator(), type, {2, 3, width});
+        ops().copy(part(x.device.view()), packed);
+        EXPECT_EQ(count(packed.view()), 11) << what << ", contiguous";
+        EXPECT_EQ(count(x.device.view()), 11 + 3 + 2 * 4 * 16 + 2 * width) << what << ", all";
+      }
+}
+
 TEST_P(CudaElementwiseParity, PixelLevels) {
   for (const DType type : types()) {
     Tensor pixels = on_host({2, 37, 41, 3}, type);

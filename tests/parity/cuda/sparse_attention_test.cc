@@ -61,6 +61,24 @@ TEST_P(SparseAttentionCuda, LongRows) {
   }
 }
 
+// As many key blocks as a row of the published models has at the most.
+TEST_P(SparseAttentionCuda, RowsOfThousandsOfKeyBlocks) {
+  SparseCall call({.tokens = 590 * 128 + 5, .depth = 64, .key_block = 32}, dtype(), 13);
+  const std::int64_t last = call.size.rows() - 1;
+  ASSERT_EQ(call.size.key_blocks(), 2361);
+  // Here and there one key block, so that a wrong one is all that its row has.
+  call.set_levels([&](std::int64_t row, std::int64_t block) {
+    return block == std::min(4 * row + row % 4, call.size.key_blocks() - 1) ? 1 << row / 4 % 4 : 0;
+  });
+  check(call, "one key block a row");
+  // Two rows of all levels, of which the last is done in parts; the others have no key, and no
+  // error that would hide theirs.
+  call.set_levels([&](std::int64_t row, std::int64_t) {
+    return row == 0 || row == last ? call.any_level() : 0;
+  });
+  check(call, "two rows");
+}
+
 // As many tokens as it takes for the last rows to be done in parts, some of which have no tile.
 TEST_P(SparseAttentionCuda, RowsInParts) {
   SparseCall call({.tokens = 24 * 1024 + 24, .depth = 128, .key_block = 128}, dtype(), 12);
