@@ -155,13 +155,7 @@ engine::BenchmarkRequest request_of(const BenchOptions& options) {
   return request;
 }
 
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const std::size_t upper = values.size() / 2, lower = (values.size() - 1) / 2;
-  return (values[lower] + values[upper]) / 2;
-}
-
-double tflops(const engine::Measurement& m) { return m.flops / median(m.seconds) / 1e12; }
+double tflops(const engine::Measurement& m) { return m.flops / engine::median(m.seconds) / 1e12; }
 
 // `best`: TFLOP/s of the large product, measured in the same run.
 Json to_json(const engine::Measurement& m, double best) {
@@ -173,7 +167,7 @@ Json to_json(const engine::Measurement& m, double best) {
   for (const double seconds : m.seconds) rounds.push_back(seconds * 1e3);
   return {{"part", m.part},
           {"shape", m.shape},
-          {"median_ms", median(m.seconds) * 1e3},
+          {"median_ms", engine::median(m.seconds) * 1e3},
           {"least_ms", *low * 1e3},
           {"most_ms", *high * 1e3},
           {"rounds_ms", rounds},
@@ -187,7 +181,7 @@ Json to_json(const engine::Measurement& m, double best) {
 std::string row(const engine::Measurement& m, double best) {
   std::ostringstream text;
   text << std::left << std::setw(10) << m.part << std::right << std::fixed << std::setprecision(3)
-       << std::setw(11) << median(m.seconds) * 1e3 << " ms  ";
+       << std::setw(11) << engine::median(m.seconds) * 1e3 << " ms  ";
   if (m.flops > 0)
     text << std::setprecision(1) << std::setw(7) << tflops(m) << " TFLOP/s, "
          << std::setprecision(0) << 100.0 * tflops(m) / best << " %  ";

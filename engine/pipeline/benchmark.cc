@@ -219,6 +219,12 @@ class AttentionLayer {
 
 }  // namespace
 
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const std::size_t upper = values.size() / 2, lower = (values.size() - 1) / 2;
+  return (values[lower] + values[upper]) / 2;
+}
+
 Measurement measure_product(Context& context, const BenchmarkRequest& request) {
   const std::unique_ptr<kernels::Ops> ops = kernels::make_ops(context);
   const std::int64_t size = context.runtime() != nullptr ? 8192 : 2048;
@@ -264,9 +270,7 @@ Measurement measure_attention(Context& context, const BenchmarkRequest& request)
         layer.attend(true);
       },
       measurement);
-  std::vector<double> sorted = norm.seconds;
-  std::sort(sorted.begin(), sorted.end());
-  for (double& seconds : measurement.seconds) seconds -= sorted[sorted.size() / 2];
+  for (double& seconds : measurement.seconds) seconds -= median(norm.seconds);
   for (ZoneTime& zone : measurement.zones)
     for (const ZoneTime& plain : norm.zones)
       if (zone.zone == plain.zone) zone.seconds -= plain.seconds;

@@ -38,6 +38,9 @@ struct BenchmarkRequest {
   std::function<void()> go_on = [] {};
 };
 
+// Of an even number the mean of the middle two; there is at least one.
+double median(std::vector<double> values);
+
 // One large matrix product: what the device reaches at its best, for the others to be held against.
 Measurement measure_product(Context& context, const BenchmarkRequest& request);
 // One self-attention of the transformer, q, k and v given; of a sparse one what it adds to the norm

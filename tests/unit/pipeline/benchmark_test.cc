@@ -27,6 +27,12 @@ TEST(PlannedFlops, AreTwoForEachMultiplyAdd) {
   EXPECT_EQ(kernels::planned_flops(*kernels::make_ops(host)), 0.0);
 }
 
+TEST(Median, OfAnEvenNumberIsBetweenTheMiddleTwo) {
+  EXPECT_EQ(median({3.0, 1.0, 2.0}), 2.0);
+  EXPECT_EQ(median({4.0, 1.0, 3.0, 2.0}), 2.5);
+  EXPECT_EQ(median({7.0}), 7.0);
+}
+
 // Counted tap by tap in spec/wan 8, where the first latent frame's zeros are left out.
 TEST(DecodeFlops, AreThoseOfTheSpecification) {
   BenchmarkRequest request;
