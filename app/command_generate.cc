@@ -88,7 +88,8 @@ void describe(const engine::VideoRequest& request, const std::string& asked_atte
   const int num_threads = context.num_threads();
   const std::string attention = engine::describe_attention(
       request.attention, asked_attention,
-      engine::num_video_tokens(model, request.width, request.height, request.num_frames));
+      engine::num_video_tokens(model, request.width, request.height, request.num_frames),
+      context.options());
   console.note(concat("model ", model.name, ", ", request.width, "x", request.height, ", ",
                       request.num_frames, " frames at ", fps, " per second, ", request.num_steps,
                       " steps (", scheduler::solver_name(request.solver), "), guidance ",
@@ -295,7 +296,9 @@ class Run {
   }
 
   void decide() {
-    request_ = resolve_request(options_, prompt_, pipeline_->config());
+    const ContextOptions device =
+        options_.plan.value_or(false) ? resolve_planned_device(options_) : context_->options();
+    request_ = resolve_request(options_, prompt_, pipeline_->config(), device);
     const double fps = resolve_fps(options_, pipeline_->config());
     engine::validate(request_, pipeline_->config());
     check_prompts(request_, *pipeline_, invocation_.console);

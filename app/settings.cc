@@ -97,7 +97,8 @@ double resolve_fps(const GenerateOptions& options, const engine::ModelConfig& mo
 }
 
 engine::VideoRequest resolve_request(const GenerateOptions& options, const std::string& prompt,
-                                     const engine::ModelConfig& model) {
+                                     const engine::ModelConfig& model,
+                                     const ContextOptions& device) {
   const engine::GenerationDefaults& defaults = model.defaults;
   const FrameSize size = options.size.value_or(FrameSize{defaults.width, defaults.height});
   engine::VideoRequest request;
@@ -116,7 +117,7 @@ engine::VideoRequest resolve_request(const GenerateOptions& options, const std::
   request.solver = scheduler::parse_solver(options.sampler.value_or("unipc"));
   request.attention = engine::resolve_attention(
       asked_attention(options),
-      engine::num_video_tokens(model, request.width, request.height, request.num_frames));
+      engine::num_video_tokens(model, request.width, request.height, request.num_frames), device);
   request.seed = options.seed ? *options.seed : random_seed();
   return request;
 }

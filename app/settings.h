@@ -37,7 +37,8 @@ ContextOptions resolve_planned_device(const GenerateOptions& options);
 
 // Everything the user left open comes from the model's defaults; a missing seed is drawn at random.
 engine::VideoRequest resolve_request(const GenerateOptions& options, const std::string& prompt,
-                                     const engine::ModelConfig& model);
+                                     const engine::ModelConfig& model,
+                                     const ContextOptions& device = {});
 std::string asked_attention(const GenerateOptions& options);
 double resolve_fps(const GenerateOptions& options, const engine::ModelConfig& model);
 

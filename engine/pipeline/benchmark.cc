@@ -14,6 +14,7 @@
 #include "engine/pipeline/denoise_loop.h"
 #include "engine/pipeline/guided_model.h"
 #include "engine/pipeline/initial_noise.h"
+#include "engine/pipeline/model_flops.h"
 #include "engine/text/umt5_encoder.h"
 #include "engine/vae/decoder.h"
 #include "engine/weights/random_weights.h"
@@ -110,26 +111,6 @@ TransformerConfig transformer_of(const BenchmarkRequest& request) {
   TransformerConfig config = request.model.transformer;
   if (request.num_layers > 0) config.num_layers = request.num_layers;
   return config;
-}
-
-// spec/wan 8, text keys and values left out: they are computed once per prompt.
-double forward_flops(const TransformerConfig& config, double tokens, double text_tokens) {
-  const double dim = static_cast<double>(config.dim());
-  const double layer = 4 * tokens * tokens * dim         // self-attention
-                       + 8 * tokens * dim * dim          // q, k, v, o
-                       + 4 * tokens * dim * dim          // cross-attention q, o
-                       + 4 * tokens * text_tokens * dim  // its scores and values
-                       + 4 * tokens * dim * static_cast<double>(config.ffn_dim);
-  return static_cast<double>(config.num_layers) * layer;
-}
-
-// Of a prompt of so many tokens.
-double text_flops(const TextEncoderConfig& config, double tokens) {
-  const double d = static_cast<double>(config.d_model);
-  const double inner = static_cast<double>(config.num_heads * config.d_kv);
-  return static_cast<double>(config.num_layers) *
-         (8 * tokens * d * inner + 6 * tokens * d * static_cast<double>(config.d_ff) +
-          4 * tokens * tokens * inner);
 }
 
 std::string tokens_text(double tokens, const TransformerConfig& config) {
@@ -320,18 +301,6 @@ Measurement measure_text(Context& context, const BenchmarkRequest& request) {
   return measurement;
 }
 
-double decode_flops(const BenchmarkRequest& request) {
-  const auto context =
-      kernels::make_plan_context({.device = {DeviceKind::kCuda, 0}, .compute_dtype = DType::kBF16});
-  const std::unique_ptr<kernels::Ops> ops = kernels::make_ops(*context);
-  const VaeDecoder decoder(request.model.vae, Weights(std::make_shared<RandomWeights>(), *context),
-                           *ops);
-  const Tensor latent(context->allocator(), DType::kF32, latent_shape(request));
-  const double before = kernels::planned_flops(*ops);
-  decoder.decode(*ops, latent, [](ConstTensorView) {}, {});
-  return kernels::planned_flops(*ops) - before;
-}
-
 Measurement measure_decode(Context& context, const BenchmarkRequest& request) {
   const std::unique_ptr<kernels::Ops> ops = kernels::make_ops(context);
   const VaeDecoder decoder(request.model.vae, Weights(std::make_shared<RandomWeights>(), context),
@@ -339,7 +308,7 @@ Measurement measure_decode(Context& context, const BenchmarkRequest& request) {
   const Tensor latent = random_tensor(*ops, DType::kF32, latent_shape(request), 1);
   Measurement measurement =
       named("decode", concat(request.width, "x", request.height, "x", request.num_frames));
-  measurement.flops = decode_flops(request);
+  measurement.flops = decode_flops(request.model.vae, latent_shape(request));
   std::int64_t frames = 0;
   measure(
       context, request,
@@ -403,7 +372,7 @@ Measurement measure_run(Context& context, const BenchmarkRequest& request) {
                       text_flops(text_config, static_cast<double>(kNegativeTokens)) +
                       2.0 * static_cast<double>(request.num_steps) *
                           forward_flops(transformer_of(request), num_tokens(request), text_tokens) +
-                      decode_flops(request);
+                      decode_flops(request.model.vae, latent_shape(request));
   make_video(1);
   for (int i = 0; i < request.rounds; ++i)
     measurement.seconds.push_back(seconds_of(context, [&] { make_video(request.num_steps); }));

@@ -50,9 +50,6 @@ Measurement measure_attention(Context& context, const BenchmarkRequest& request)
 Measurement measure_forward(Context& context, const BenchmarkRequest& request);
 // The text encoder on one prompt.
 Measurement measure_text(Context& context, const BenchmarkRequest& request);
-// Of one decode, its convolutions as they are called: the zeros before a clip's first frame among
-// what they look at.
-double decode_flops(const BenchmarkRequest& request);
 // A whole decode, frames handed over to host memory.
 Measurement measure_decode(Context& context, const BenchmarkRequest& request);
 // From two prompts of text tokens to the finished MP4, guidance on, the model resident; a run of

@@ -32,6 +32,26 @@ TEST(AutomaticAttention, SaysWhy) {
             concat("psa:fast (60 tokens; auto is dense below ", kSparseFromTokens, ")"));
 }
 
+TEST(AutomaticAttention, IsDenseWhereSparseIsSlower) {
+  ContextOptions gpu;
+  gpu.device = {DeviceKind::kCuda, 0};
+  const auto says = [&gpu](const std::string& spec) {
+    return describe_attention(resolve_attention(spec, 100'000, gpu), spec, 100'000, gpu);
+  };
+  gpu.compute_dtype = DType::kF32;
+  EXPECT_EQ(says("auto"), "dense (auto: sparse is slower with float32 on a GPU)");
+  EXPECT_EQ(says("psa:fast"), "psa:fast (slower than dense: float32 on a GPU)");
+  EXPECT_EQ(says("dense"), "dense");
+  gpu.compute_dtype = DType::kBF16;
+  EXPECT_EQ(resolve_attention("auto", 100'000, gpu).spec, "psa:balanced");
+  EXPECT_EQ(says("psa:fast"), "psa:fast");
+  EXPECT_THAT(says("psa:wan2.1-1.3b-balanced"), HasSubstr("slower than dense: the official"));
+  EXPECT_THAT(
+      says(R"(psa:{"selection":"quota","level_bounds":[0.1,0.2,0.3,0.4],"query_block":64})"),
+      HasSubstr("slower than dense: query blocks of 64"));
+  EXPECT_EQ(resolve_attention("auto", 100'000).spec, "psa:balanced") << "float32 on the CPU";
+}
+
 TEST(AutomaticAttention, IsAmongTheNamesThatAnErrorLists) {
   try {
     resolve_attention("atuo", 60);
