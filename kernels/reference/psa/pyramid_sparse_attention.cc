@@ -103,9 +103,11 @@ PsaResult sparse_attention(const PsaProblem& p, std::span<const std::uint8_t> le
         logit[u] = p.scale * dot(row(p.q, t, p.depth), rows[u].key) + std::log(rows[u].tokens);
       const double lse = log_sum_exp(logit);
       result.lse[index(t)] = lse;
-      for (std::size_t u = 0; u < rows.size(); ++u)
+      for (std::size_t u = 0; u < rows.size(); ++u) {
+        const double share = std::exp(logit[u] - lse);
         for (std::int64_t d = 0; d < p.depth; ++d)
-          result.out[index(t * p.depth + d)] += std::exp(logit[u] - lse) * rows[u].value[index(d)];
+          result.out[index(t * p.depth + d)] += share * rows[u].value[index(d)];
+      }
     }
   }
   return result;

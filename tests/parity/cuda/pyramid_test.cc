@@ -57,6 +57,16 @@ class PyramidCuda : public PsaPrepareCuda {
       }
     EXPECT_EQ(row, weights.size());
   }
+
+  // The first `count` rows of a level of a head.
+  std::vector<std::byte> first_rows(const PrepareProblem& p, const Tensor& rows, std::int64_t head,
+                                    int level_index, std::int64_t count) {
+    const std::vector<std::byte> all = bytes(rows);
+    const std::int64_t row_bytes = std::ssize(all) / (p.all_heads() * p.shape.total_rows());
+    const auto first =
+        all.begin() + (head * p.shape.total_rows() + p.shape.row_begin(level_index, 0)) * row_bytes;
+    return {first, first + count * row_bytes};
+  }
 };
 
 TEST_P(PyramidCuda, PyramidIsTheMeans) {
@@ -102,6 +112,37 @@ TEST_P(PyramidCuda, LevelCapsAreTheSimilarity) {
   }
   EXPECT_GT(found[1] + found[2] + found[4], 0) << "no cap was below 8";
   EXPECT_GT(found[8], 0) << "no block agrees with itself";
+}
+
+// The sequences begin alike; the row that averages the last token of the longer one differs.
+TEST_P(PyramidCuda, AppendingATokenChangesOnlyItsRows) {
+  constexpr std::int64_t kHeads = 2;
+  for (const int key_block : {128, 64, 32})
+    for (const std::int64_t depth : {64, 128})
+      for (const std::int64_t tail : {0, 1, 7, 8, key_block - 1}) {
+        const std::int64_t tokens = 2 * key_block + tail;
+        PrepareProblem shorter = problem({1, tokens, kHeads, depth, key_block, 128}, 8);
+        PrepareProblem longer = problem({1, tokens + 1, kHeads, depth, key_block, 128}, 8);
+        SCOPED_TRACE(name_of(longer.size));
+        build(shorter);
+        build(longer);
+        for (Tensor PrepareProblem::*const part : {&PrepareProblem::keys, &PrepareProblem::values})
+          for (std::int64_t head = 0; head < kHeads; ++head)
+            for (int i = 1; i < 4; ++i) {
+              const std::int64_t whole = tokens >> i;
+              EXPECT_EQ(first_rows(shorter, shorter.*part, head, i, whole),
+                        first_rows(longer, longer.*part, head, i, whole));
+              if (tail == 0) continue;  // the row after them is of a block that is not there
+              EXPECT_NE(first_rows(shorter, shorter.*part, head, i, whole + 1),
+                        first_rows(longer, longer.*part, head, i, whole + 1));
+            }
+        const auto caps = bytes_of<std::uint8_t>(shorter.level_caps),
+                   longer_caps = bytes_of<std::uint8_t>(longer.level_caps);
+        for (std::int64_t head = 0; head < kHeads; ++head)
+          for (std::int64_t block = 0; block < tokens / key_block; ++block)
+            EXPECT_EQ(caps[static_cast<std::size_t>(head * shorter.key_blocks() + block)],
+                      longer_caps[static_cast<std::size_t>(head * longer.key_blocks() + block)]);
+      }
 }
 
 TEST_P(PyramidCuda, PartsAreMadeAlone) {

@@ -10,20 +10,42 @@ class SparseAttentionLawsCuda : public SparseAttentionCuda {
  protected:
   static constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-  // Halves and quarters: exact in 16 bits, and so are their means.
-  static double eighth(SparseCall& call) { return static_cast<double>(call.below(17) - 8) / 8.0; }
-
-  static std::vector<SparseSize> sizes() {
+  // Of `tokens(key block)` tokens.
+  template <typename Tokens>
+  static std::vector<SparseSize> sizes(const Tokens& tokens) {
     std::vector<SparseSize> result;
     for (const int key_block : {128, 64, 32})
       for (const std::int64_t depth : {64, 128})
-        result.push_back({.tokens = 2048, .depth = depth, .key_block = key_block});
+        result.push_back({.tokens = tokens(key_block), .depth = depth, .key_block = key_block});
     return result;
   }
 
   double out(const SparseCall& call, const Result& result, std::int64_t token,
              std::int64_t channel) {
     return result.out[call.index(0, token, 0, channel)];
+  }
+
+  // The same random row for each `group` tokens.
+  static void fill_alike(SparseCall& call, int part, std::int64_t group) {
+    std::vector<double> rows;
+    for (std::int64_t i = 0; i < (call.size.tokens + group - 1) / group * call.size.depth; ++i)
+      rows.push_back(call.real(-2.0, 2.0));
+    call.fill(part, [&](std::int64_t, std::int64_t t, std::int64_t, std::int64_t d) {
+      return rows[static_cast<std::size_t>(t / group * call.size.depth + d)];
+    });
+  }
+
+  // Whether the tokens of query block i that both calls have came out with the same bits.
+  static bool same_query_block(const SparseCall& a, const Result& a_result, const SparseCall& b,
+                               const Result& b_result, std::int64_t i) {
+    const std::int64_t tokens = std::min(a.size.tokens, b.size.tokens);
+    const std::int64_t first = i * a.size.query_block;
+    const std::int64_t end = std::min(first + a.size.query_block, tokens);
+    const auto rows = [&](const std::vector<double>& x, std::int64_t width) {
+      return std::vector<double>(x.begin() + first * width, x.begin() + end * width);
+    };
+    return same_bits(rows(a_result.out, a.size.depth), rows(b_result.out, b.size.depth)) &&
+           same_bits(rows(a_result.lse, 1), rows(b_result.lse, 1));
   }
 
   // With q = 0 the output is the mean of the kept tokens' values, whatever the levels: channel c of
@@ -77,19 +99,23 @@ class SparseAttentionLawsCuda : public SparseAttentionCuda {
 
 TEST_P(SparseAttentionLawsCuda, AllAtLevelOneIsDenseAttention) {
   for (const int key_block : {128, 64, 32})
-    for (const std::int64_t tokens : {5, 127, 129, 311, 640}) {
-      SparseCall call(
-          {.batch = 2, .tokens = tokens, .heads = 2, .depth = 128, .key_block = key_block}, dtype(),
-          static_cast<std::uint64_t>(tokens));
-      const AttentionArgs args{
-          .q = call.part(0), .k = call.part(1), .v = call.part(2), .scale = call.scale, .out = {}};
-      const auto dense = reference::attention<double>(args);
-      check(call, {.out = dense.out, .lse = dense.lse}, "all at level 1");
-    }
+    for (const std::int64_t depth : {64, 128})
+      for (const std::int64_t tokens : {5, key_block - 1, key_block + 1, 384, 449}) {
+        SparseCall call(
+            {.batch = 2, .tokens = tokens, .heads = 2, .depth = depth, .key_block = key_block},
+            dtype(), static_cast<std::uint64_t>(tokens));
+        const AttentionArgs args{.q = call.part(0),
+                                 .k = call.part(1),
+                                 .v = call.part(2),
+                                 .scale = call.scale,
+                                 .out = {}};
+        const auto dense = reference::attention<double>(args);
+        check(call, {.out = dense.out, .lse = dense.lse}, "all at level 1");
+      }
 }
 
 TEST_P(SparseAttentionLawsCuda, SecondHalfAtOneLevelHasMean1535) {
-  for (const SparseSize& size : sizes())
+  for (const SparseSize& size : sizes([](int) { return 2048; }))
     for (const int level : {1, 2, 4, 8}) {
       SparseCall call(size, dtype(), 1);
       call.set_levels([&](std::int64_t, std::int64_t block) {
@@ -145,26 +171,26 @@ TEST_P(SparseAttentionLawsCuda, NoTokenIsCountedTwiceOrLost) {
 
 // Values one-hot in the block: a channel is the share of its block.
 TEST_P(SparseAttentionLawsCuda, EachBlockHasItsShareAndSkippedOnesHaveNone) {
-  for (const int key_block : {128, 64, 32}) {
-    SparseCall call({.tokens = 20 * key_block + 5, .depth = 64, .key_block = key_block}, dtype(),
-                    20);
+  for (SparseSize size : sizes([](int key_block) { return 20 * key_block + 5; })) {
+    if (size.depth == 128) size.tokens = 9 * size.key_block + 5;  // for the reference's sake
+    SparseCall call(size, dtype(), 20);
     call.set_random_levels();
     call.fill(2, [&](std::int64_t, std::int64_t t, std::int64_t, std::int64_t d) {
-      return t / key_block == d ? 1.0 : 0.0;
+      return t / size.key_block == d ? 1.0 : 0.0;
     });
     check(call, "ownership");
     for (const bool portable : {false, true}) {
       const Result result = run(call, portable);
-      for (std::int64_t t = 0; t < call.size.tokens; ++t) {
+      for (std::int64_t t = 0; t < size.tokens; ++t) {
         double sum = 0.0;
-        for (std::int64_t j = 0; j < call.size.key_blocks(); ++j) {
-          const std::int64_t row = t / call.size.query_block;
-          if (call.levels[static_cast<std::size_t>(row * call.size.key_blocks() + j)] == 0) {
-            ASSERT_EQ(out(call, result, t, j), 0.0) << call.size << ", token " << t;
+        for (std::int64_t j = 0; j < size.key_blocks(); ++j) {
+          const std::int64_t row = t / size.query_block;
+          if (call.levels[static_cast<std::size_t>(row * size.key_blocks() + j)] == 0) {
+            ASSERT_EQ(out(call, result, t, j), 0.0) << size << ", token " << t;
           }
           sum += out(call, result, t, j);
         }
-        ASSERT_NEAR(sum, 1.0, dtype() == DType::kF32 ? 1e-5 : 0x1p-7) << call.size;
+        ASSERT_NEAR(sum, 1.0, dtype() == DType::kF32 ? 1e-5 : 0x1p-7) << size;
       }
     }
   }
@@ -172,166 +198,119 @@ TEST_P(SparseAttentionLawsCuda, EachBlockHasItsShareAndSkippedOnesHaveNone) {
 
 // Keys alike in groups of eight: every level gives what level 1 gives.
 TEST_P(SparseAttentionLawsCuda, KeysAlikeInTheirGroupsMakeEveryLevelExact) {
-  for (const int key_block : {128, 64, 32}) {
-    SparseCall call({.tokens = 5 * 128 + 24, .depth = 128, .key_block = key_block}, dtype(), 30);
-    std::vector<double> keys;
-    for (std::int64_t i = 0; i < call.size.tokens / 8 * call.size.depth; ++i)
-      keys.push_back(call.real(-2.0, 2.0));
-    call.fill(1, [&](std::int64_t, std::int64_t t, std::int64_t, std::int64_t d) {
-      return keys[static_cast<std::size_t>(t / 8 * call.size.depth + d)];
-    });
+  for (const SparseSize& size : sizes([](int) { return 5 * 128 + 24; })) {
+    SparseCall call(size, dtype(), 30);
+    fill_alike(call, 1, 8);
     call.set_random_levels();
-    SparseCall::Levels fine = call.levels;
-    for (std::uint8_t& level : fine) level = level == 0 ? 0 : 1;
-    check(call, call.truth(fine), "keys alike");
+    check(call, call.truth(call.at_level_1()), "keys alike");
+  }
+}
+
+// Keys and values alike in their blocks: likewise, and no value is rounded by its mean.
+TEST_P(SparseAttentionLawsCuda, BlocksOfOneKeyAndValueAreExactAtEveryLevel) {
+  std::uint64_t seed = 35;
+  for (const SparseSize& size : sizes([](int key_block) { return 4 * key_block + 13; })) {
+    SparseCall call(size, dtype(), ++seed);
+    for (const int part : {1, 2}) fill_alike(call, part, size.key_block);
+    call.set_random_levels();
+    check(call, call.truth(call.at_level_1()), "blocks alike, any levels", Pooling::kDevice);
+    for (const int level : {2, 4, 8}) {
+      call.set_levels([level](auto...) { return level; });
+      check(call, call.truth(call.at_level_1()), concat("blocks alike, level ", level),
+            Pooling::kDevice);
+    }
   }
 }
 
 TEST_P(SparseAttentionLawsCuda, ValuesOfOneGiveOne) {
-  for (const int key_block : {128, 64, 32}) {
-    SparseCall call({.tokens = 1000, .depth = 64, .key_block = key_block}, dtype(), 40);
+  for (const SparseSize& size : sizes([](int) { return 1000; })) {
+    SparseCall call(size, dtype(), 40);
     call.fill(2, [](auto...) { return 1.0; });
     call.set_levels([&](auto...) { return call.any_level(false); });
     for (const bool portable : {false, true})
       for (const double value : run(call, portable).out)
-        ASSERT_NEAR(value, 1.0, dtype() == DType::kF32 ? 1e-5 : 0x1p-8) << call.size;
+        ASSERT_NEAR(value, 1.0, dtype() == DType::kF32 ? 1e-5 : 0x1p-8) << size;
   }
 }
 
-// Adding a vector to all keys changes nothing but the lse, by scale q . vector.
-TEST_P(SparseAttentionLawsCuda, ShiftOfAllKeysShiftsTheLse) {
-  SparseCall call({.tokens = 700, .depth = 64, .key_block = 64}, dtype(), 50);
-  std::vector<double> keys;
-  for (std::int64_t i = 0; i < call.size.tokens * call.size.depth; ++i)
-    keys.push_back(eighth(call) / 4.0);
-  const auto key = [&](double shift) {
-    return [&keys, &call, shift](std::int64_t, std::int64_t t, std::int64_t, std::int64_t d) {
-      return keys[static_cast<std::size_t>(t * call.size.depth + d)] + shift;
-    };
-  };
-  call.fill(0, [&](auto...) { return eighth(call); });
-  call.set_levels([&](auto...) { return call.any_level(false); });
-  for (const bool portable : {false, true}) {
-    call.fill(1, key(0.0));
-    const Result plain = run(call, portable);
-    call.fill(1, key(0.25));
-    const Result shifted = run(call, portable);
-    const std::vector<double> q = reference::elements<double>(call.part(0));
-    double squares = 0.0, difference = 0.0;
-    for (std::size_t i = 0; i < plain.out.size(); ++i) {
-      squares += plain.out[i] * plain.out[i];
-      difference += std::pow(plain.out[i] - shifted.out[i], 2);
-    }
-    EXPECT_LE(std::sqrt(difference / squares), dtype() == DType::kF32 ? 1e-5 : 5e-3);
-    for (std::int64_t t = 0; t < call.size.tokens; ++t) {
-      double shift = 0.0;
-      for (std::int64_t d = 0; d < call.size.depth; ++d)
-        shift += 0.25 * q[call.index(0, t, 0, d)] * call.scale;
-      const auto at = static_cast<std::size_t>(t);
-      ASSERT_NEAR(shifted.lse[at] - plain.lse[at], shift, 2e-5);
-    }
-  }
-}
-
-// Blocks moved together with their levels: the same answer up to the order of sums.
-TEST_P(SparseAttentionLawsCuda, MovingBlocksWithTheirLevelsChangesNothing) {
-  for (const int key_block : {128, 64, 32}) {
-    SparseCall call({.tokens = 12 * key_block, .depth = 128, .key_block = key_block}, dtype(), 60);
-    call.set_levels([&](auto...) { return call.any_level(false); });
-    SparseCall moved({.tokens = 12 * key_block, .depth = 128, .key_block = key_block}, dtype(), 60);
-    const std::int64_t blocks = call.size.key_blocks();
-    const auto from = [&](std::int64_t block) { return (block * 5 + 7) % blocks; };
-    for (int part = 1; part < 3; ++part) {
-      const std::vector<double> x = reference::elements<double>(call.part(part));
-      moved.fill(part, [&](std::int64_t b, std::int64_t t, std::int64_t n, std::int64_t d) {
-        return x[call.index(b, from(t / key_block) * key_block + t % key_block, n, d)];
-      });
-    }
-    moved.set_levels([&](std::int64_t row, std::int64_t block) {
-      return call.levels[static_cast<std::size_t>(row * blocks + from(block))];
+// 3 v + 1/2 is exact for eighths and for means of eight of them, so only results are rounded.
+TEST_P(SparseAttentionLawsCuda, ResultsAreAffineInTheValues) {
+  std::uint64_t seed = 45;
+  for (const SparseSize& size : sizes([](int key_block) { return 256 + 2 * key_block + 5; })) {
+    SparseCall call(size, dtype(), ++seed);
+    call.fill(2, [&](auto...) { return call.eighth(); });
+    call.set_random_levels();
+    std::fill_n(call.levels.begin(), size.key_blocks(), std::uint8_t{0});  // a row without any
+    SparseAnswer truth = call.truth();
+    check(call, "values");
+    const std::vector<double> values = reference::elements<double>(call.part(2));
+    call.fill(2, [&](std::int64_t b, std::int64_t t, std::int64_t n, std::int64_t d) {
+      return 3.0 * values[call.index(b, t, n, d)] + 0.5;
     });
-    check(moved, call.truth(), "moved blocks");
+    for (std::int64_t t = 0; t < size.tokens; ++t)
+      if (truth.lse[static_cast<std::size_t>(t)] != -kInfinity)  // no blocks give 0 all the same
+        for (std::int64_t d = 0; d < size.depth; ++d) {
+          double& value = truth.out[call.index(0, t, 0, d)];
+          value = 3.0 * value + 0.5;
+        }
+    check(call, truth, "3 values + 1/2");
   }
 }
 
-// Pooling loses mass, never gains it; one more block adds some.
-TEST_P(SparseAttentionLawsCuda, LseFallsWithCoarserLevelsAndRisesWithMoreBlocks) {
-  for (const int key_block : {128, 64, 32}) {
-    SparseCall call({.tokens = 6 * 128 + 40, .depth = 64, .key_block = key_block}, dtype(), 70);
-    for (const int part : {0, 1}) call.fill(part, [&](auto...) { return eighth(call); });
-    constexpr int kSteps[] = {8, 4, 2, 1};
-    for (const bool portable : {false, true}) {
-      std::vector<double> before;
-      const SparseCall::Levels start = [&] {
-        call.set_levels([](std::int64_t, std::int64_t block) { return block == 0 ? 8 : 0; });
-        return call.levels;
-      }();
-      call.levels = start;
-      for (std::int64_t block = 0; block < call.size.key_blocks(); ++block)
-        for (const int level : kSteps) {
-          for (std::int64_t row = 0; row < call.size.rows(); ++row)
-            call.levels[static_cast<std::size_t>(row * call.size.key_blocks() + block)] =
-                static_cast<std::uint8_t>(level);
-          const std::vector<double> lse = run(call, portable).lse;
-          const bool more = level == 8 && block > 0;
-          for (std::size_t i = 0; i < before.size(); ++i) {
-            if (more) {
-              ASSERT_GT(lse[i], before[i]) << call.size << ", block " << block;
-            } else {
-              ASSERT_GE(lse[i], before[i] - 2e-6) << call.size << ", block " << block;
-            }
-          }
-          before = lse;
-        }
-    }
+// Adding a vector to all keys changes nothing but the lse, by scale q . vector. All sums of
+// products are exact in float32.
+TEST_P(SparseAttentionLawsCuda, ShiftOfAllKeysShiftsTheLse) {
+  std::uint64_t seed = 50;
+  for (const SparseSize& size : sizes([](int key_block) { return 256 + 2 * key_block + 12; })) {
+    SparseCall call(size, dtype(), ++seed);
+    for (const int part : {0, 1}) call.fill(part, [&](auto...) { return call.eighth(); });
+    call.set_levels([&](auto...) { return call.any_level(false); });
+    SparseAnswer truth = call.truth();
+    check(call, "keys");
+    const auto shift = [](std::int64_t d) { return d % 3 == 0 ? 0.5 : -0.25; };
+    const std::vector<double> q = reference::elements<double>(call.part(0)),
+                              keys = reference::elements<double>(call.part(1));
+    call.fill(1, [&](std::int64_t b, std::int64_t t, std::int64_t n, std::int64_t d) {
+      return keys[call.index(b, t, n, d)] + shift(d);
+    });
+    for (std::int64_t t = 0; t < size.tokens; ++t)
+      for (std::int64_t d = 0; d < size.depth; ++d)
+        truth.lse[static_cast<std::size_t>(t)] += call.scale * q[call.index(0, t, 0, d)] * shift(d);
+    check(call, truth, "shifted keys");
   }
 }
 
-// What went wrong before is seen behind, and only there. Every other row skips the block in
-// question, and there are more rows than multiprocessors: shared memory has held it by then.
-TEST_P(SparseAttentionLawsCuda, NanIsSeenByThoseThatReadIt) {
-  constexpr std::int64_t kChannel = 5;
-  constexpr int kLevelOfRow[] = {1, 0, 2, 0, 4, 0, 8};
-  const auto level_of = [&](std::int64_t row) { return kLevelOfRow[row % 7]; };
-  // In a whole block or in the last one, by head.
-  const auto token_of = [](std::int64_t head) { return head % 2 == 0 ? 50 : 139; };
-  for (const int key_block : {128, 64, 32})
-    for (const std::int64_t depth : {64, 128}) {
-      SparseCall call({.tokens = 140,
-                       .heads = dtype() == DType::kF32 ? 14 : 140,
-                       .depth = depth,
-                       .key_block = key_block},
-                      dtype(), 80);
-      call.set_levels([&](std::int64_t row, std::int64_t block) {
-        return block == token_of(row / 2) / key_block ? level_of(row) : call.any_level(false);
-      });
-      for (const int part : {0, 1, 2}) {  // of q, of k, of v
-        const auto value = [&](std::int64_t, std::int64_t t, std::int64_t n, std::int64_t d) {
-          return t == token_of(n) && d == kChannel ? std::numeric_limits<double>::quiet_NaN()
-                                                   : call.real(-2.0, 2.0);
-        };
-        call.fill(part, value);
-        for (const bool portable : {false, true}) {
-          const Result result = run(call, portable);
-          for (std::int64_t n = 0; n < call.size.heads; ++n)
-            for (std::int64_t t = 0; t < call.size.tokens; ++t) {
-              const bool reads =
-                  part == 0 ? t == token_of(n) : level_of(2 * n + t / call.size.query_block) != 0;
-              const auto where = [&] {
-                return concat(call.size, portable ? ", portable" : "", ", part ", part, ", head ",
-                              n, ", token ", t);
-              };
-              ASSERT_EQ(
-                  std::isfinite(result.lse[static_cast<std::size_t>(n * call.size.tokens + t)]),
-                  part == 2 || !reads)
-                  << where();
-              for (std::int64_t d = 0; d < depth; ++d)
-                ASSERT_EQ(std::isfinite(result.out[call.index(0, t, n, d)]),
-                          !reads || (part == 2 && d != kChannel))
-                    << where() << ", channel " << d;
-            }
-        }
-        call.fill(part, [&](auto...) { return call.real(-2.0, 2.0); });
+// One token more: query blocks that skip its key block keep their bits, the others see it.
+TEST_P(SparseAttentionLawsCuda, AppendingATokenChangesOnlyWhatSeesIt) {
+  constexpr std::int64_t kSeeing = 1;  // the query block that does
+  std::size_t round = 0;
+  for (const SparseSize& base : sizes([](int key_block) { return 256 + 2 * key_block; }))
+    for (const std::int64_t tail : {0, 1, 7, 8, 16, base.key_block - 1}) {
+      SparseSize size = base;
+      size.tokens += tail;
+      SparseSize longer_size = size;
+      ++longer_size.tokens;
+      SparseCall shorter(size, dtype(), 55), longer(longer_size, dtype(), 56);
+      for (int part = 0; part < 3; ++part) {
+        const std::vector<double> x = reference::elements<double>(shorter.part(part)),
+                                  y = reference::elements<double>(longer.part(part));
+        longer.fill(part, [&](std::int64_t b, std::int64_t t, std::int64_t n, std::int64_t d) {
+          return t < size.tokens ? x[shorter.index(b, t, n, d)] : y[longer.index(b, t, n, d)];
+        });
+      }
+      const std::int64_t appended_to = size.tokens / size.key_block;
+      const int level = kPsaLevels[round++ % 4];
+      for (SparseCall* call : {&shorter, &longer})
+        call->set_levels([&](std::int64_t row, std::int64_t block) {
+          return block == appended_to ? (row == kSeeing ? level : 0) : block % 3 == 0 ? 2 : 8;
+        });
+      check(longer, "a token more", Pooling::kDevice);
+      for (const bool portable : {false, true}) {
+        const Result before = run(shorter, portable, Pooling::kDevice);
+        const Result after = run(longer, portable, Pooling::kDevice);
+        for (std::int64_t i = 0; i < size.query_blocks(); ++i)
+          EXPECT_EQ(same_query_block(shorter, before, longer, after, i), i != kSeeing)
+              << longer_size << ", level " << level << ", query block " << i;
       }
     }
 }

@@ -61,6 +61,8 @@ class SparseCall {
   std::int64_t below(std::int64_t limit) {
     return std::uniform_int_distribution<std::int64_t>(0, limit - 1)(random_);
   }
+  // In [-1, 1]: exact in 16 bits, and so are sums and means of eight.
+  double eighth() { return static_cast<double>(below(17) - 8) / 8.0; }
 
   // Part 0 is q, 1 k, 2 v.
   const Tensor& qkv() const { return qkv_; }
@@ -101,6 +103,13 @@ class SparseCall {
   }
   void set_random_levels() {
     set_levels([this](std::int64_t, std::int64_t) { return any_level(); });
+  }
+
+  // The blocks that are kept, all at level 1.
+  Levels at_level_1() const {
+    Levels result = levels;
+    for (std::uint8_t& level : result) level = level == 0 ? 0 : 1;
+    return result;
   }
 
   // Means of part 1 or 2, [B, N, R, D]: summed in float32 from the stored rows, rounded once.
